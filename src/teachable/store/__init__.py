@@ -1,1 +1,1 @@
-
+"""Files that survive a crash, the ledger of completions, and the run folder."""

@@ -1,0 +1,237 @@
+"""The `teachable` command.
+
+Nothing is imported at the top but typer: each command imports what it needs, so that `--help` answers at once.
+What the options share (a type, a help text) is named once, here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from teachable.cli.ending import ending
+
+app = typer.Typer(
+    name="teachable",
+    help="Find what a language model can almost do, and teach it exactly that.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+train = typer.Typer(help="Train the embedded base model, or one model an arm on the selected examples.")
+app.add_typer(train, name="train", no_args_is_help=True)
+
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="run folder; runs/NAME by default")]
+NeededOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="run folder, made if it is not there")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="set a field of the recipe, such as probe.k=16; may be repeated"),
+]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, for machines")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="the recipe's seed")]
+Base = Annotated[str | None, typer.Option("--base", metavar="MODEL", help="embedded, a model folder, or a hub id")]
+From = Annotated[Path | None, typer.Option("--recipe", metavar="RECIPE", help="take the settings from this recipe")]
+Prompts = Annotated[Path | None, typer.Argument(metavar="PROMPTS", help="your own prompts, JSONL or Parquet")]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe file; `teachable init` writes one")]
+
+
+@app.command()
+def quickstart(
+    out: Out = None,
+    seed: Seed = None,
+    fast: Annotated[bool, typer.Option("--fast", help="smaller sizes: a look at the loop, not a result")] = False,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Run the whole loop on a tiny model that it pretrains itself."""
+    with ending(out):
+        from teachable.cli.work import run_file
+        from teachable.recipe.packaged import packaged_recipe
+
+        recipe, layers = packaged_recipe("quickstart", fast=fast)
+        seeds = [] if seed is None else [f"seed={seed}"]
+        run_file(recipe, out, [*seeds, *(sets or [])], as_json=as_json, layers=layers)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="where to write; nothing is overwritten")],
+    as_json: Json = False,
+) -> None:
+    """Write a recipe with comments, ten example prompts and a README."""
+    with ending():
+        from teachable.cli.show import print_json
+        from teachable.recipe.packaged import write_starter
+
+        written = write_starter(folder)
+        if as_json:
+            print_json({"folder": str(folder), "files": [path.name for path in written]})
+        else:
+            print(f"wrote {', '.join(path.name for path in written)} to {folder}; next: teachable plan {written[0]}")
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    out: Out = None,
+    sets: Sets = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="stop after this stage")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="redo this stage and what rests on it")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe; what is done already and still holds is not done again."""
+    with ending(out):
+        from teachable.cli.work import run_file
+
+        run_file(recipe, out, sets or [], until=until, start=start, as_json=as_json)
+
+
+@app.command()
+def plan(recipe: RecipeFile, out: Out = None, sets: Sets = None, as_json: Json = False) -> None:
+    """Say which stages would run, why, and what they would cost; run nothing."""
+    with ending():
+        from teachable.cli.work import plan_file
+
+        plan_file(recipe, out, sets or [], as_json=as_json)
+
+
+@app.command()
+def tasks(
+    out: NeededOut,
+    prompts: Prompts = None,
+    recipe: From = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Make the pool of prompts and the held-out questions."""
+    with ending(out):
+        from teachable.cli.work import run_stage
+
+        run_stage("tasks", out, recipe_path=recipe, sets=sets or [], prompts=prompts, seed=seed, as_json=as_json)
+
+
+@app.command()
+def probe(
+    out: NeededOut,
+    prompts: Prompts = None,
+    base: Base = None,
+    recipe: From = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate how often the base model solves each prompt."""
+    with ending(out):
+        from teachable.cli.work import run_stage
+
+        run_stage(
+            "probe", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed, as_json=as_json
+        )
+
+
+@app.command()
+def select(
+    out: NeededOut,
+    prompts: Prompts = None,
+    base: Base = None,
+    recipe: From = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the training examples of each arm, at the same budget."""
+    with ending(out):
+        from teachable.cli.work import run_stage
+
+        run_stage(
+            "select", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed, as_json=as_json
+        )
+
+
+@train.command()
+def pretrain(out: NeededOut, recipe: From = None, sets: Sets = None, seed: Seed = None, as_json: Json = False) -> None:
+    """Pretrain the embedded base model, or take it from the cache."""
+    with ending(out):
+        from teachable.cli.work import run_stage
+
+        run_stage("pretrain", out, recipe_path=recipe, sets=sets or [], seed=seed, as_json=as_json)
+
+
+@train.command()
+def sft(
+    out: NeededOut, base: Base = None, recipe: From = None, sets: Sets = None, seed: Seed = None, as_json: Json = False
+) -> None:
+    """Fine-tune the base on each arm's examples."""
+    with ending(out):
+        from teachable.cli.work import run_stage
+
+        run_stage("sft", out, recipe_path=recipe, sets=sets or [], base=base, seed=seed, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    out: NeededOut,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL...", help="the base first, then what to compare with it")
+    ] = None,
+    prompts: Annotated[Path | None, typer.Option("--tasks", metavar="PROMPTS", help="questions of your own")] = None,
+    recipe: From = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Ask models the held-out questions and compare them."""
+    with ending(out):
+        from teachable.cli.work import run_stage
+
+        base: str | None = None
+        stages: dict[str, dict[str, Any]] = {}
+        if models:
+            base = models[0]
+            stages = {"models": {"paths": models[1:]}, "evaluate": {"needs": {"models": "models"}}}
+        run_stage(
+            "evaluate", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed,
+            stages=stages, as_json=as_json,
+        )  # fmt: skip
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
+    as_json: Json = False,
+) -> None:
+    """Write a run's report anew, of whatever the run has come to."""
+    with ending(folder):
+        from teachable.cli.work import write_report
+
+        write_report(folder, as_json=as_json)
+
+
+@app.command()
+def explain(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
+    prompt: Annotated[str, typer.Argument(metavar="ID", help="a prompt's id, or the beginning of it")],
+    as_json: Json = False,
+) -> None:
+    """Tell one prompt's story: question, attempts, estimate, decision, scores."""
+    with ending():
+        from teachable.cli.show import print_json
+        from teachable.recipe.story import story, story_text
+
+        told = story(folder, prompt)
+        if as_json:
+            print_json(told)
+        else:
+            print(story_text(told))
+
+
+def main() -> None:
+    """The entry point of the `teachable` command."""
+    with ending():
+        app()

@@ -1,0 +1,123 @@
+"""The engine `scripted`: answers from a function or a table, for tests and for benchmarks with a planted truth.
+
+It keeps every promise of the `Engine` protocol (sample i of a request depends on the request alone, `stop`
+and `max_tokens` hold, temperature 0 gives one answer) and can be told to misbehave. Its tokens are UTF-8 bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from teachable.records import Completion, Message, PromptInput, Request
+
+Answer: TypeAlias = Callable[[str, int, random.Random], str]
+Table: TypeAlias = Mapping[str, str | Sequence[str]]
+
+
+class ScriptedFailure(RuntimeError):
+    """The failure that a scripted engine was told to have."""
+
+
+class ScriptedEngine:
+    """An engine that answers by script.
+
+    Args:
+        answer: a function (text of the last user message, sample index, generator) -> response, or a table
+            from that text to one response or to several, which are drawn from at random. A text that a table
+            lacks gets an empty response.
+        name: the engine's name in attempts.
+        frac_failing: share of requests that raise `ScriptedFailure`, in [0, 1].
+        frac_stalling: share of requests that first wait for `stall_s` seconds, in [0, 1].
+        frac_truncated: share of samples cut in the middle with finish reason "length", in [0, 1].
+        frac_garbage: share of samples that are random characters, in [0, 1].
+        stall_s: how long a stalling request waits, in seconds.
+    """
+
+    def __init__(
+        self,
+        answer: Answer | Table,
+        *,
+        name: str = "scripted",
+        frac_failing: float = 0.0,
+        frac_stalling: float = 0.0,
+        frac_truncated: float = 0.0,
+        frac_garbage: float = 0.0,
+        stall_s: float = 0.01,
+    ) -> None:
+        self.name = name
+        self._answer = answer
+        self._frac_failing = frac_failing
+        self._frac_stalling = frac_stalling
+        self._frac_truncated = frac_truncated
+        self._frac_garbage = frac_garbage
+        self._stall_s = stall_s
+
+    async def sample(self, request: Request) -> list[Completion]:
+        """The scripted samples of a request.
+
+        Raises:
+            ScriptedFailure: this request is among those that were told to fail.
+        """
+        text = self._text_of(request.prompt)
+        luck = _generator(request.seed, text)
+        if luck.random() < self._frac_failing:
+            raise ScriptedFailure("told to fail")
+        if luck.random() < self._frac_stalling:
+            await asyncio.sleep(self._stall_s)
+        await asyncio.sleep(0)  # a real engine gives others their turn, and callers must live with that
+        return [self._one(text, index, request) for index in range(request.n)]
+
+    def encode(self, prompt: str | list[Message]) -> list[int]:
+        """The prompt's UTF-8 bytes; messages become "role: content" lines and an opening for the answer."""
+        if isinstance(prompt, str):
+            return list(prompt.encode())
+        lines = [f"{message['role']}: {message['content']}\n" for message in prompt]
+        return list(("".join(lines) + "assistant: ").encode())
+
+    def decode(self, token_ids: list[int]) -> str:
+        """The text of UTF-8 bytes; bytes that are no text become replacement characters."""
+        return bytes(token_ids).decode(errors="replace")
+
+    def _text_of(self, prompt: PromptInput) -> str:
+        if isinstance(prompt, str):
+            return prompt
+        messages = [part for part in prompt if not isinstance(part, int)]
+        if not messages:
+            return self.decode([part for part in prompt if isinstance(part, int)])
+        return next((m["content"] for m in reversed(messages) if m["role"] == "user"), "")
+
+    def _one(self, text: str, index: int, request: Request) -> Completion:
+        greedy = request.temperature == 0
+        at = 0 if greedy else index
+        generator = _generator("greedy" if greedy else request.seed, text, at)
+        response = self._respond(text, at, generator)
+        finish_reason = "stop"
+        if generator.random() < self._frac_garbage:
+            response = "".join(chr(generator.randrange(0x20, 0x2FF)) for _ in range(24))
+        for mark in request.stop:
+            response = response.split(mark, 1)[0]
+        if generator.random() < self._frac_truncated:
+            response, finish_reason = response[: len(response) // 2], "length"
+        token_ids = list(response.encode())
+        if len(token_ids) > request.max_tokens:
+            token_ids, finish_reason = token_ids[: request.max_tokens], "length"
+            response = self.decode(token_ids)
+        return Completion(response, tuple(token_ids), None, finish_reason)
+
+    def _respond(self, text: str, index: int, generator: random.Random) -> str:
+        if callable(self._answer):
+            return self._answer(text, index, generator)
+        found = self._answer.get(text, "")
+        if isinstance(found, str):
+            return found
+        return generator.choice(list(found)) if found else ""
+
+
+def _generator(*parts: object) -> random.Random:
+    """A generator seeded by its parts, the same in every process (`hash` of a string is not)."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode(errors="surrogatepass")).digest()
+    return random.Random(int.from_bytes(digest[:8], "big"))

@@ -1,0 +1,1 @@
+"""The built-in task families: reasoning-gym's generators, their levels, and a rule-based teacher."""

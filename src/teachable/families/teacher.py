@@ -1,0 +1,128 @@
+"""The rule-based teacher: short worked steps for each built-in family, written by a program.
+
+The teacher never decides whether it is right: its whole response goes through the task's own verifier
+before anybody trains on it. Steps are short on purpose (a model of half a million parameters has to learn
+them), one small operation a line.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+Entry = Mapping[str, Any]
+
+ANSWER_MARK = "Answer: "
+
+
+def response(steps: list[str], answer: str) -> str:
+    """The steps and the final answer line."""
+    return "\n".join([*steps, ANSWER_MARK + answer])
+
+
+def signed_terms(expression: str) -> list[int]:
+    """The signed terms of `a + b - c`."""
+    return [int(t.replace(" ", "")) for t in re.findall(r"(?:^|[+-])\s*\d+", expression)]
+
+
+def _running_sum(terms: list[int]) -> list[str]:
+    steps = []
+    total = terms[0]
+    for term in terms[1:]:
+        sign, size = ("+", term) if term >= 0 else ("-", -term)
+        steps.append(f"{total} {sign} {size} = {total + term}")
+        total += term
+    return steps
+
+
+def chain_sum(entry: Entry) -> list[str]:
+    """Left to right, one operation a line."""
+    return _running_sum(signed_terms(entry["metadata"]["expression"]))
+
+
+def products(entry: Entry) -> list[str]:
+    """Partial products by the digits of the second factor, then their sum."""
+    left, right = (int(f) for f in entry["metadata"]["expression"].split(" * "))
+    digits = str(right)
+    parts = [int(d) * 10 ** (len(digits) - 1 - i) for i, d in enumerate(digits)]
+    parts = [p for p in parts if p] or [0]
+    steps = [f"{left} * {p} = {left * p}" for p in parts]
+    return steps + _running_sum([left * p for p in parts])
+
+
+def simple_equations(entry: Entry) -> list[str]:
+    """Move the constant over, then divide by the coefficient."""
+    meta = entry["metadata"]
+    unknown = str(meta["variable"])
+    left, right = str(meta["equation"]).split(" = ")
+    coefficient = constant = 0
+    for sign, term in re.findall(r"([+-]?)\s*([^\s+-]+)", left):
+        factor = -1 if sign == "-" else 1
+        if unknown in term:
+            number = term.replace(f"*{unknown}", "").replace(unknown, "1")
+            coefficient += factor * int(number)
+        else:
+            constant += factor * int(term)
+    target = int(right) - constant
+    if target % coefficient:
+        raise ValueError(f"the solution of {meta['equation']!r} is not whole")
+    sign, size = ("-", constant) if constant >= 0 else ("+", -constant)
+    steps = [f"{coefficient}*{unknown} = {int(right)} {sign} {size} = {target}"] if constant else []
+    return [*steps, f"{unknown} = {target} / {coefficient} = {target // coefficient}"]
+
+
+def gcd(entry: Entry) -> list[str]:
+    """Euclid's algorithm, one remainder a line."""
+    a, b = sorted((int(n) for n in entry["metadata"]["numbers"]), reverse=True)
+    steps = []
+    while b:
+        steps.append(f"{a} mod {b} = {a % b}")
+        a, b = b, a % b
+    return steps
+
+
+@cache
+def legs_of_animals() -> Mapping[str, int]:
+    """How many legs each animal has, as the task's own generator counts them."""
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    return dict(ANIMALS)
+
+
+def leg_counting(entry: Entry) -> list[str]:
+    """Legs of each kind of animal, then their running sum."""
+    legs = legs_of_animals()
+    steps, parts = [], []
+    for animal, n in entry["metadata"]["animals"].items():
+        parts.append(n * legs[animal])
+        steps.append(f"{animal}: {n} * {legs[animal]} = {parts[-1]}")
+    return steps + _running_sum(parts)
+
+
+def letter_counting(entry: Entry) -> list[str]:
+    """Each word with its own count and the count so far."""
+    letter, total, steps = str(entry["metadata"]["target_letter"]), 0, []
+    for word in entry["metadata"]["span"]:
+        n = word.lower().count(letter)
+        total += n
+        steps.append(f"{word}: {n}, {total}")
+    return steps
+
+
+def corrupt(steps: list[str], rng: random.Random, share: float) -> list[str]:
+    """Steps in which about `share` of the lines have one digit replaced by another.
+
+    What a base model reads on the web: reasoning that is often wrong in the middle.
+    """
+    spoilt = []
+    for step in steps:
+        digits = [i for i, c in enumerate(step) if c.isdigit()]
+        if digits and rng.random() < share:
+            at = rng.choice(digits)
+            other = rng.choice([d for d in "0123456789" if d != step[at]])
+            step = step[:at] + other + step[at + 1 :]
+        spoilt.append(step)
+    return spoilt

@@ -1,0 +1,50 @@
+"""The stages that recipes may use: their light halves. The heavy halves are in `recipe.stages`, a module a kind.
+
+Adding a stage: a config class in the room's `config.py`, a `StageSpec` here, a module with `run` there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from teachable.recipe import costs
+from teachable.recipe.spec import Kinds, StageSpec
+from teachable.report.config import ReportConfig
+from teachable.tasks.config import BUILT_IN, TasksConfig
+from teachable.train.config import PretrainConfig, SftConfig
+
+
+class ModelsConfig(BaseModel):
+    """Models that are there already, to be evaluated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    paths: tuple[Path, ...] = Field((), description="model folders")
+
+
+_SPECS = (
+    StageSpec("tasks", 1, TasksConfig, forecast=costs.tasks, path_fields=("source",), no_paths=(BUILT_IN,)),
+    StageSpec("pretrain", 1, PretrainConfig, forecast=costs.pretrain, uses_base=True, tokens_per_s=20_000),
+    StageSpec(
+        "sft",
+        1,
+        SftConfig,
+        needs={"examples": "select", "base": "pretrain"},
+        forecast=costs.sft,
+        outside=("models/{stage}-*",),
+        tokens_per_s=12_000,
+    ),
+    StageSpec("models", 1, ModelsConfig, path_fields=("paths",)),
+    StageSpec(
+        "report",
+        1,
+        ReportConfig,
+        needs={role: role for role in ("tasks", "pretrain", "probe", "select", "sft", "evaluate")},
+        forecast=costs.report,
+        outside=("report.html", "report.json"),
+    ),
+)
+
+STAGE_KINDS: Kinds = {spec.kind: spec for spec in _SPECS}

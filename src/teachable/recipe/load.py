@@ -1,0 +1,229 @@
+"""From a recipe file to a typed `Recipe`; every mistake is one sentence with its file, line and field."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from teachable.engines.config import EngineConfig
+from teachable.errors import TeachableError
+from teachable.recipe.base import resolve_base
+from teachable.recipe.config import EMBEDDED, Recipe, Resources, Stage
+from teachable.recipe.graph import order
+from teachable.recipe.source import COMMAND_LINE, Source, layered, overridden, read_source
+from teachable.recipe.spec import Kinds, StageSpec
+
+M = TypeVar("M", bound=BaseModel)
+_STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Names of the run folder's own files and folders, which a stage's folder must not take.
+_TAKEN = {"models", "manifest", "ledger", "run"}
+
+
+class _Document(BaseModel):
+    """A recipe file as it is written, its stages not yet typed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    seed: int = Field(0, ge=0)
+    base: str = EMBEDDED
+    engine: EngineConfig = Field(default_factory=lambda: EngineConfig.model_validate({}))
+    resources: Resources = Field(default_factory=lambda: Resources.model_validate({}))
+    stages: dict[str, dict[str, Any] | None]
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, kinds: Kinds, layers: Sequence[Path] = ()) -> Recipe:
+    """The recipe at `path`, `layers` laid over it in turn, then the `a.b=c` overrides.
+
+    Relative paths in a file count from the recipe's folder, in an override from the working folder.
+
+    Raises:
+        TeachableError: whatever is wrong with it, the first mistake met.
+    """
+    source = read_source(path)
+    for layer in layers:
+        source = layered(source, read_source(layer))
+    return recipe_from(source, overrides, kinds=kinds, folder=Path(path).resolve().parent)
+
+
+def recipe_from(source: Source, overrides: Sequence[str] = (), *, kinds: Kinds, folder: Path) -> Recipe:
+    """The recipe of a document (see `load_recipe`)."""
+    listed = source.document.get("stages")
+    names = {*kinds, *(listed if isinstance(listed, dict) else ())}
+    source = overridden(source, overrides, names)
+    document = _validated(_Document, source.document, source, ())
+    stages = _stages(document.stages, source, kinds, folder)
+    base = resolve_base(document.base, _folder_of("base", source, folder), source.where("base"))
+    return Recipe(
+        name=document.name,
+        seed=document.seed,
+        base=base,
+        engine=document.engine,
+        resources=document.resources,
+        stages=tuple(stages),
+    )
+
+
+def _folder_of(field: str, source: Source, folder: Path) -> Path:
+    """What a relative path in this field counts from."""
+    return Path.cwd() if source.places.get(field, "").startswith(("--", COMMAND_LINE)) else folder
+
+
+def _stages(listed: Mapping[str, Mapping[str, Any] | None], source: Source, kinds: Kinds, folder: Path) -> list[Stage]:
+    if not listed:
+        raise TeachableError("a recipe lists at least one stage", where=source.where("stages"))
+    stages: dict[str, Stage] = {}
+    waiting: list[tuple[str, Mapping[str, Any]]] = [(name, fields or {}) for name, fields in listed.items()]
+    while waiting:
+        name, fields = waiting.pop(0)
+        if name in stages:
+            continue
+        stage = _stage(name, fields, source, kinds, folder)
+        stages[name] = stage
+        for role, needed in stage.needs.items():
+            if needed in listed or needed in stages:
+                continue
+            if needed not in kinds:
+                raise TeachableError(
+                    f"stage {name!r} needs {needed!r}, which is no stage of this recipe"
+                    + nearest(needed, [*listed, *kinds]),
+                    where=source.where("stages", name, "needs", role),
+                )
+            waiting.append((needed, {}))
+    return [stages[name] for name in order({name: tuple(stage.needs.values()) for name, stage in stages.items()})]
+
+
+def _stage(name: str, fields: Mapping[str, Any], source: Source, kinds: Kinds, folder: Path) -> Stage:
+    where = source.where("stages", name)
+    if not _STAGE_NAME.fullmatch(name) or name in _TAKEN:
+        raise TeachableError(
+            f"{name!r} can't name a stage", where=where, mend="Use small letters, digits and _, a letter first"
+        )
+    rest = dict(fields)
+    kind = rest.pop("kind", name)
+    if kind not in kinds:
+        unknown = f"there is no stage kind {kind!r}{nearest(str(kind), kinds)}"
+        raise TeachableError(unknown, where=source.where("stages", name, *(["kind"] if "kind" in fields else [])))
+    spec = kinds[kind]
+    needs = _needs(name, rest.pop("needs", None), source, spec)
+    config = _validated(spec.config, rest, source, ("stages", name), extra=("kind", "needs"))
+    return Stage(name=name, kind=kind, needs=needs, config=_anchored(config, spec, source, name, folder))
+
+
+def _needs(name: str, given: object, source: Source, spec: StageSpec) -> dict[str, str]:
+    field = ("stages", name, "needs")
+    if given is None:
+        return dict(spec.needs)
+    if not isinstance(given, dict):
+        raise TeachableError("this is a mapping of roles to stages", where=source.where(*field))
+    for role, stage in given.items():
+        if role not in spec.needs:
+            raise TeachableError(
+                f"a {spec.kind} stage has no role {role!r}{nearest(str(role), spec.needs)}",
+                where=source.where(*field, str(role)),
+            )
+        if not isinstance(stage, str):
+            raise TeachableError("a role is filled by one stage's name", where=source.where(*field, role))
+    return {**spec.needs, **given}
+
+
+def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, folder: Path) -> BaseModel:
+    """The config with its relative paths made absolute, so that run.yaml means the same from anywhere.
+
+    Raises:
+        TeachableError: one of them leads to nothing.
+    """
+    changed: dict[str, Any] = {}
+    for field in spec.path_fields:
+        value = getattr(config, field)
+        start = _folder_of(f"stages.{stage}.{field}", source, folder)
+        many = isinstance(value, list | tuple)
+        paths = []
+        for item in value if many else [value]:
+            if item is None or str(item) in spec.no_paths:
+                paths.append(item)
+                continue
+            path = (start / Path(item).expanduser()).resolve()
+            if not path.exists():
+                mend = f"Write a path that exists, or {' or '.join(spec.no_paths)}" if spec.no_paths else ""
+                where = source.where("stages", stage, field)
+                raise TeachableError(f"there is no file or folder {path}", where=where, mend=mend)
+            paths.append(type(item)(path))
+        changed[field] = type(value)(paths) if many else paths[0]
+    return config.model_copy(update=changed) if changed else config
+
+
+def _validated(
+    model: type[M], values: Mapping[str, Any], source: Source, at: tuple[str, ...], extra: Collection[str] = ()
+) -> M:
+    """The values as a model.
+
+    Args:
+        at: where in the document the values stand.
+        extra: further keys that are valid there, for naming the nearest one.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first, *more = error.errors()
+        raise TeachableError(
+            _sentence(first, model, extra) + (f" (and {len(more)} more)" if more else ""),
+            where=source.where(*at, *_written(first["loc"], values)),
+        ) from error
+
+
+def _sentence(problem: Mapping[str, Any], model: type[BaseModel], extra: Collection[str]) -> str:
+    location = problem["loc"]
+    if problem["type"] == "extra_forbidden":
+        valid = [*_fields_at(model, location[:-1]), *(extra if len(location) == 1 else ())]
+        return f"there is no field {str(location[-1])!r}{nearest(str(location[-1]), valid)}"
+    if problem["type"] == "missing":
+        return f"the field {str(location[-1])!r} is missing"
+    message = str(problem["msg"])
+    given = repr(problem["input"])
+    return f"{message[:1].lower()}{message[1:]} (it is {given if len(given) <= 60 else given[:57] + '...'})"
+
+
+def _written(location: Sequence[str | int], values: object) -> list[str | int]:
+    """The part of a problem's location that is in the document: unions add parts that nobody wrote."""
+    written: list[str | int] = []
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(values, Mapping) and (part in values or last):
+            written.append(part)
+            values = values.get(part)
+        elif isinstance(values, list | tuple) and isinstance(part, int) and part < len(values):
+            written.append(part)
+            values = values[part]
+    return written
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The valid fields of the (nested) model at a location; empty where it is no model."""
+    current: object = model
+    for part in location:
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            return []
+        field = current.model_fields.get(str(part))
+        current = _model_in(field.annotation) if field is not None else None
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The first model in an annotation such as `A`, `A | None` or `tuple[A, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one)) is not None), None)
+
+
+def nearest(name: str, valid: Collection[str]) -> str:
+    """What to add to "there is no ...": the nearest valid name, or all of them where none is near."""
+    near = difflib.get_close_matches(name, [str(one) for one in valid], n=1, cutoff=0.5)
+    if near:
+        return f" (did you mean {near[0]!r}?)"
+    return f"; there are {', '.join(sorted(str(one) for one in valid))}" if valid else ""

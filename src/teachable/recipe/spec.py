@@ -1,0 +1,180 @@
+"""What a stage is to the recipe: its light half (`StageSpec`) and its heavy half (a `Runner`).
+
+A spec holds everything that loading, planning and resuming need: kind, version, config class, inputs, costs.
+It imports no model library, so that `teachable plan` and a finished run answer at once. The runner does the
+work; the command line looks it up by kind, and imports it, only when a stage must run.
+
+A runner is a function from a `StageContext` to a `StageOutcome`. It reads its inputs' folders, writes into
+`ctx.folder` (and into the places that its spec names in `outside`), draws all randomness from `ctx.seed` and
+its config, and reports through `ctx.on_progress`. It must leave the same bytes when it is killed and started
+again: partial work of the same key is still in the folder then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from teachable.engines.config import EngineConfig
+from teachable.errors import TeachableError
+from teachable.recipe.config import Resources
+from teachable.records import OnProgress
+
+C = TypeVar("C", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a stage will cost, said before it runs.
+
+    `tokens` are sampled or trained on; `disk_bytes` is what it adds to the run folder. `seconds` is the
+    stated default for what does not grow with tokens. `produces` are the counts that later stages will find in
+    its `stats.json` (`n_pool`, `n_heldout`, ...), so that they can be forecast before it ran.
+    """
+
+    prompts: int = 0
+    completions: int = 0
+    tokens: int = 0
+    disk_bytes: int = 0
+    seconds: float = 0.0
+    produces: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ForecastInput:
+    """What a forecast may look at: the stage's config, and what each input has made or is expected to make."""
+
+    config: BaseModel
+    base: str
+    inputs: Mapping[str, Mapping[str, Any]]
+
+    def count(self, role: str, name: str, default: int = 0) -> int:
+        """A count of an input's stats (a list counts as its length), or the default where it is not known."""
+        value = self.inputs.get(role, {}).get(name, default)
+        if isinstance(value, list | tuple):
+            return len(value)
+        return int(value) if isinstance(value, int | float) else default
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Everything that a runner gets. `inputs` maps roles to the folders of complete stages."""
+
+    name: str
+    config: BaseModel
+    seed: int
+    key: str
+    base: str
+    engine: EngineConfig
+    resources: Resources
+    run: Path
+    folder: Path
+    inputs: Mapping[str, Path]
+    on_progress: OnProgress
+
+    @property
+    def ledger_path(self) -> Path:
+        """The run's ledger of completions."""
+        return self.run / "ledger.sqlite"
+
+    def config_as(self, kind: type[C]) -> C:
+        """The config, with its type known to the reader and the type checker."""
+        if not isinstance(self.config, kind):
+            raise TypeError(f"stage {self.name} has a {type(self.config).__name__}, not a {kind.__name__}")
+        return self.config
+
+    def model_path(self, label: str) -> Path:
+        """Where this stage keeps the model called `label` (covered by an `outside` of `models/{stage}-*`)."""
+        return self.run / "models" / f"{self.name}-{label}"
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """What a stage reports of itself; its files speak for the rest.
+
+    `tokens_in` and `tokens_out` are everything the result rests on; `tokens_spent` is what was really sampled
+    or trained this time (None: all of it), which a resumed stage's rate is measured by. `requires` are paths
+    outside the run folder that later stages need. `model_digest` identifies the model made or found.
+    """
+
+    note: str = ""
+    prompts: int = 0
+    completions: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_spent: int | None = None
+    cost_usd: float = 0.0
+    model_digest: str = ""
+    requires: tuple[Path, ...] = ()
+
+
+Runner: TypeAlias = Callable[[StageContext], StageOutcome]
+RunnerFor: TypeAlias = Callable[[str], Runner]
+
+
+def _no_cost(given: ForecastInput) -> Forecast:
+    return Forecast()
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """The light half of a stage.
+
+    Args:
+        kind: its name in recipes.
+        version: an integer that is raised by hand when the same inputs give other outputs than before.
+        config: its typed settings.
+        needs: role -> the stage that fills it unless the recipe says otherwise.
+        forecast: what it will cost.
+        path_fields: config fields that name files or model folders (one or several); their contents enter the key.
+        no_paths: values of such fields that are no paths.
+        uses_engine: it samples, so the recipe's `engine` enters the key.
+        uses_base: it reads the recipe's `base` itself, so that enters the key.
+        outside: patterns of what it writes outside its folder, `{stage}` standing for its name.
+        tokens_per_s: the stated default rate, used until a run on this machine has measured one; 0 for a stage
+            whose duration does not grow with tokens.
+    """
+
+    kind: str
+    version: int
+    config: type[BaseModel]
+    needs: Mapping[str, str] = field(default_factory=dict)
+    forecast: Callable[[ForecastInput], Forecast] = _no_cost
+    path_fields: tuple[str, ...] = ()
+    no_paths: tuple[str, ...] = ()
+    uses_engine: bool = False
+    uses_base: bool = False
+    outside: tuple[str, ...] = ()
+    tokens_per_s: float = 0.0
+
+    def paths(self, config: BaseModel) -> list[Path]:
+        """The files and model folders that a config names."""
+        found: list[Path] = []
+        for name in self.path_fields:
+            value = getattr(config, name)
+            items = value if isinstance(value, list | tuple) else [value]
+            found += [Path(item) for item in items if item is not None and str(item) not in self.no_paths]
+        return found
+
+    def outside_of(self, stage: str) -> tuple[str, ...]:
+        """The `outside` patterns for a stage of this name."""
+        return tuple(pattern.replace("{stage}", stage) for pattern in self.outside)
+
+
+Kinds: TypeAlias = Mapping[str, StageSpec]
+
+
+def spec_of(kinds: Kinds, kind: str) -> StageSpec:
+    """The spec of a kind.
+
+    Raises:
+        TeachableError: there is no such kind.
+    """
+    try:
+        return kinds[kind]
+    except KeyError as error:
+        raise TeachableError(f"there is no stage kind {kind!r}; there are {', '.join(sorted(kinds))}") from error

@@ -1,0 +1,54 @@
+"""A run folder in, report.html and report.json out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from teachable.report.config import ReportConfig
+from teachable.report.facts import gather
+from teachable.report.load import RunReader
+from teachable.report.page import render
+from teachable.store.files import write_json, write_text
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What was written, its size in bytes, and what the run folder did not have."""
+
+    html: Path
+    json: Path
+    n_bytes: int
+    missing: tuple[str, ...]
+
+
+def build_report(
+    run: Path, config: ReportConfig | None = None, *, folders: Mapping[str, str] | None = None
+) -> ReportFiles:
+    """Write RUN/report.html and RUN/report.json, each whole or not at all.
+
+    Stages that have not run are said to be missing, in the page and in the answer; they stop nothing. The
+    same run folder on the same machine gives the same bytes: no clock is read.
+
+    Args:
+        run: the run folder.
+        config: what to show; None takes the defaults.
+        folders: role (tasks, pretrain, probe, select, sft, evaluate) -> stage folder. A role left out takes its
+            own name, or the stage of its kind in the manifest.
+
+    Raises:
+        TeachableError: no such folder, an unknown role, a broken file, or no room to write.
+    """
+    settings = config or ReportConfig()
+    facts = gather(RunReader(Path(run), folders), settings)
+    page = render(facts, settings.title)
+    files = ReportFiles(
+        html=Path(run) / "report.html",
+        json=Path(run) / "report.json",
+        n_bytes=len(page.encode("utf-8")),
+        missing=tuple(facts["missing"]),
+    )
+    write_text(files.html, page)
+    write_json(files.json, facts)
+    return files

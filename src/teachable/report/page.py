@@ -1,0 +1,68 @@
+"""The page: facts in, one self-contained HTML document out.
+
+Everything is in the file: style, script and drawings. A content security policy forbids any request and any
+script but ours (by its hash), so that even text that slipped past the escaping could not act. Without
+JavaScript the whole content is there; the script adds search, filters and the choice of theme.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from string import Template
+from typing import Any
+
+from teachable.report import account, material, results
+from teachable.report.markup import Html, el, esc, join
+
+SECTIONS = (
+    ("funnel", "Funnel", material.funnel),
+    ("pass-rates", "Pass rates", material.pass_rates),
+    ("arms", "Arms", results.arms),
+    ("differences", "Differences", results.differences),
+    ("domains", "Domains", results.by_domain),
+    ("training", "Training", material.training),
+    ("examples", "Examples", account.examples),
+    ("stages", "Time and tokens", account.stages),
+    ("reproduce", "Reproduce", account.reproduce),
+)
+
+
+def render(facts: dict[str, Any], title: str = "") -> str:
+    """The document of these facts.
+
+    Raises:
+        KeyError: `facts` did not come from `facts.gather`.
+    """
+    style, script = _template("style.css"), _template("script.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    contents = el(
+        "nav",
+        el("ul", join(el("li", el("a", label, href=f"#{anchor}")) for anchor, label, _ in SECTIONS)),
+        aria_label="Contents",
+    )
+    return Template(_template("page.html")).substitute(
+        title=esc(title or f"{facts['name']} \u00b7 teachable"),
+        policy=esc(
+            f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+        style=Html(style),
+        script=Html(script),
+        header=results.header(facts),
+        contents=contents,
+        sections=join(draw(facts) for _, _, draw in SECTIONS),
+        footer=_footer(facts),
+    )
+
+
+def _footer(facts: dict[str, Any]) -> Html:
+    missing = facts["missing"]
+    gaps = el("p", "Not in the run folder: ", join((el("code", m) for m in missing), ", "), ".") if missing else None
+    version = facts["reproduce"]["environment"].get("teachable")
+    return el("footer", gaps, el("p", f"Made by teachable{' ' + version if version else ''}."))
+
+
+def _template(name: str) -> str:
+    return resources.files("teachable.report").joinpath("templates", name).read_text(encoding="utf-8")

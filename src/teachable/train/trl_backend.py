@@ -1,0 +1,249 @@
+"""The same training as `loop.train`, run by TRL's `SFTTrainer`, for models above ten million parameters.
+
+What makes the two give the same losses: a row of the trainer's data set *is* one optimiser step (its batch is
+collated by `loop.collate` when the step comes), so no sampler decides anything; the optimiser is the loop's own,
+and its learning rate is `loop.rate_at`. The trainer divides the loss by the loss-bearing tokens of the batch, as the
+loop does. What the trainer brings: bf16 autocast on a CUDA device that has it, a loss that never holds the logits of
+the whole batch, and the rest of its machinery, such as accelerate's, for models that need it.
+
+One process on one device. On a CUDA device with bf16 the losses differ from the loop's by bf16's rounding.
+The trainer seeds Python's, NumPy's and torch's global generators; the seed is the one that the caller gave torch.
+
+TRL takes seconds to import, so it is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from teachable.errors import TeachableError
+from teachable.store.files import read_json, write_json
+from teachable.train.loop import (
+    CHECKPOINT_EVERY_S,
+    CurvePoint,
+    Optimisation,
+    TokenSequence,
+    collate,
+    make_optimizer,
+    rate_at,
+    require_finite,
+)
+
+CURVE = "curve.json"  # written into a checkpoint last: a checkpoint without it is not complete
+SAVING_SHARE = 0.05  # saving a large model takes long: at most about this share of the time goes into it
+MAX_SEED = 2**32  # NumPy takes no larger seed
+
+
+def train_with_trl(
+    model: Any,
+    sequences: Sequence[TokenSequence],
+    steps: Sequence[Sequence[int]],
+    how: Optimisation,
+    *,
+    pad_id: int,
+    checkpoint: Path | None = None,
+    on_step: Callable[[CurvePoint], None] | None = None,
+) -> list[CurvePoint]:
+    """Train `model` in place, one optimiser step for each list of indices in `steps`, as `loop.train` does.
+
+    Args:
+        checkpoint: the trainer's checkpoints are kept in `checkpoint_folder(checkpoint)`, beside this file, at most
+            one complete one at a time, and training goes on from there; None is off. Whoever has saved the trained
+            model removes the folder.
+
+    Raises:
+        TeachableError: the loss is not finite, or TRL is not installed.
+    """
+    _require_loss(sequences, steps)
+    folder = checkpoint_folder(checkpoint) if checkpoint else None
+    last = _last_complete(folder) if folder else None
+    curve = [CurvePoint(**point) for point in read_json(last / CURVE)] if last else []
+    with tempfile.TemporaryDirectory() as nothing_is_written_here, _given_back(model):
+        trainer = _make_trainer(model, sequences, steps, how, pad_id, folder or Path(nothing_is_written_here))
+        tokens_after = list(itertools.accumulate(sum(len(sequences[i].ids) for i in step) for step in steps))
+        trainer.add_callback(_make_watcher(curve, tokens_after, folder, on_step))
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    model.eval()
+    return curve
+
+
+def checkpoint_folder(checkpoint: Path) -> Path:
+    """Where this backend keeps what the loop would keep in the file `checkpoint`."""
+    return checkpoint.with_name(checkpoint.name + ".trl")
+
+
+def _make_trainer(
+    model: Any,
+    sequences: Sequence[TokenSequence],
+    steps: Sequence[Sequence[int]],
+    how: Optimisation,
+    pad_id: int,
+    folder: Path,
+) -> Any:
+    trl, datasets = _libraries()
+    from tokenizers import Tokenizer, models
+    from torch.utils.data import DataLoader
+    from transformers import PreTrainedTokenizerFast, PrinterCallback
+
+    class PlannedTrainer(trl.SFTTrainer):  # type: ignore[name-defined]
+        """Takes the steps in their order, reports to nobody, and writes no model card."""
+
+        def get_train_dataloader(self) -> Any:
+            return self.accelerator.prepare(
+                DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=self.data_collator)
+            )
+
+        def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+            """A checkpoint is for resuming, not for publishing."""
+
+        def _send_telemetry(self) -> None:
+            """TRL would tell its makers of every run; nobody here has agreed to that."""
+
+    def batch_of(rows: list[dict[str, int]]) -> dict[str, torch.Tensor]:
+        (row,) = rows
+        return collate([sequences[i] for i in steps[row["step"]]], pad_id)
+
+    optimizer = make_optimizer(model, how)
+    for group in optimizer.param_groups:
+        group["lr"] = 1.0  # LambdaLR multiplies it: so the rate of a step is `rate_at` to the last bit
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_at(step, len(steps), how))
+    trainer = PlannedTrainer(
+        model=model,
+        args=_arguments(trl, model, how, folder),
+        data_collator=batch_of,
+        train_dataset=datasets.Dataset.from_dict({"step": list(range(len(steps)))}),
+        processing_class=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())),
+        optimizers=(optimizer, scheduler),
+    )
+    # The constructor insists on a tokenizer. An empty one must not reach the training, which would copy its (absent)
+    # special tokens into the model's config.
+    trainer.processing_class = None
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _arguments(trl: Any, model: Any, how: Optimisation, folder: Path) -> Any:
+    """The trainer's settings: everything that the plan has decided is switched off."""
+    device = next(model.parameters()).device
+    on_cuda = device.type == "cuda"
+    arguments = trl.SFTConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,  # a row is a whole step
+        gradient_accumulation_steps=1,
+        num_train_epochs=1,
+        max_grad_norm=how.max_grad_norm,
+        use_cpu=device.type == "cpu",
+        bf16=on_cuda and torch.cuda.is_bf16_supported(),
+        gradient_checkpointing=None,  # off; TRL would have it on
+        dataloader_pin_memory=on_cuda,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        remove_unused_columns=False,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # it would replace a loss that is not finite by the mean of those before
+        save_strategy="no",  # the watcher says when, by the clock
+        report_to="none",
+        disable_tqdm=True,
+        seed=torch.initial_seed() % MAX_SEED,
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # the model is on one device; TRL refuses to spread it over all that it sees
+    return arguments
+
+
+def _make_watcher(
+    curve: list[CurvePoint],
+    tokens_after: Sequence[int],
+    folder: Path | None,
+    on_step: Callable[[CurvePoint], None] | None,
+) -> Any:
+    """A callback that appends each step to `curve`, stops at a loss that is not finite, and saves by the clock.
+
+    The trainer calls it in this order at the end of a step: on_step_end, on_log, then, where the first asked for it,
+    it saves and calls on_save. So a step whose loss is not finite is never saved.
+    """
+    from transformers import TrainerCallback
+
+    class Watcher(TrainerCallback):
+        save_from = time.monotonic() + CHECKPOINT_EVERY_S
+        asked_at = 0.0
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:
+            if "loss" not in logs:  # the summary at the end
+                return
+            step = state.global_step - 1
+            require_finite(logs["loss"], step)
+            curve.append(CurvePoint(step, tokens_after[step], logs["loss"], logs["learning_rate"]))
+            if on_step:
+                on_step(curve[-1])
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            if folder and time.monotonic() >= self.save_from:
+                self.asked_at = time.monotonic()
+                control.should_save = True
+
+        def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            assert folder is not None  # only on_step_end asks for it
+            newest = folder / f"checkpoint-{state.global_step}"
+            write_json(newest / CURVE, [vars(point) for point in curve])
+            for other in folder.glob("checkpoint-*"):
+                if other != newest:
+                    shutil.rmtree(other)
+            now = time.monotonic()
+            self.save_from = now + max(CHECKPOINT_EVERY_S, (now - self.asked_at) / SAVING_SHARE)
+
+    return Watcher()
+
+
+def _last_complete(folder: Path) -> Path | None:
+    """The newest of the trainer's checkpoints that was written to its end."""
+    complete = [path.parent for path in folder.glob(f"checkpoint-*/{CURVE}")]
+    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+@contextmanager
+def _given_back(model: Any) -> Iterator[None]:
+    """Undo what the trainer does to a model besides training it, so that it samples and saves as before.
+
+    TRL (and accelerate, with bf16) replaces its `forward`; the trainer switches its cache off, in its config too,
+    where a saved model would keep it off for good.
+    """
+    forward, use_cache = vars(model).get("forward"), model.config.use_cache
+    try:
+        yield
+    finally:
+        vars(model).pop("forward", None)
+        if forward is not None:
+            model.forward = forward
+        model.config.use_cache = use_cache
+
+
+def _require_loss(sequences: Sequence[TokenSequence], steps: Sequence[Sequence[int]]) -> None:
+    """A step without any loss-bearing token is 0/0: not a number in the loop, but a loss of 0 to the trainer."""
+    for number, step in enumerate(steps):
+        # The first token of a sequence is predicted from nothing, so it never bears loss.
+        if not any(any(sequences[i].mask[1:]) for i in step):
+            require_finite(float("nan"), number)
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import accelerate  # noqa: F401  (the trainer's own error, in its absence, is a page long)
+        import datasets
+        import trl
+    except ImportError as error:
+        raise TeachableError(
+            f"training with TRL needs libraries that are not here ({error})",
+            mend="Install teachable[train], or set backend: loop",
+        ) from error
+    return trl, datasets

@@ -1,0 +1,164 @@
+"""The one path of sampling and verifying: order, independence, and failures that are no wrong answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from teachable import rollouts
+from teachable.engines.scripted import ScriptedEngine
+from teachable.errors import TeachableError
+from teachable.records import Attempt, Completion, Engine, Message, Progress, Prompt, Request, Verdict
+from teachable.rollouts import request_seed, roll_out
+
+
+def prompt(name: str, answer: str | None = "6") -> Prompt:
+    return Prompt(name, "sums", (Message(role="user", content=f"question {name}"),), answer)
+
+
+def coin(text: str, index: int, generator: random.Random) -> str:
+    return f"Answer: {6 if generator.random() < 0.5 else 7}"
+
+
+def run(prompts: list[Prompt], engine: Engine, *, n: int = 4, seed: int = 0, max_tokens: int = 64) -> list[Attempt]:
+    return asyncio.run(roll_out(prompts, engine=engine, n=n, max_tokens=max_tokens, temperature=1.0, seed=seed))
+
+
+def test_attempts_are_ordered_keyed_and_verified() -> None:
+    prompts = [prompt("b"), prompt("a"), prompt("c", answer=None)]
+    attempts = run(prompts, ScriptedEngine(coin, name="coin"))
+    assert [(a.prompt_id, a.sample) for a in attempts] == [(p.id, i) for p in prompts for i in range(4)]
+    for attempt in attempts:
+        if attempt.prompt_id == "c":
+            assert attempt.correct is None
+        else:
+            assert attempt.correct == attempt.text.endswith("6")
+        assert (attempt.engine, attempt.seed) == ("coin", request_seed(0, attempt.prompt_id))
+        assert 0 <= attempt.seed < 2**63
+    assert len({a.id for a in attempts}) == 12
+
+
+def test_a_prompt_gets_the_same_samples_in_any_company() -> None:
+    many = [prompt(str(i)) for i in range(30)]
+    together = {a.id: a for a in run(many, ScriptedEngine(coin))}
+    alone = run([many[17]], ScriptedEngine(coin))
+    assert all(together[a.id] == a for a in alone)
+    backwards = {a.id: a for a in run(many[::-1], ScriptedEngine(coin, frac_stalling=0.5, stall_s=0.001))}
+    assert backwards == together
+    assert {a.text for a in run(many, ScriptedEngine(coin), seed=1)} == {"Answer: 6", "Answer: 7"}
+    assert {a.id for a in run(many, ScriptedEngine(coin), seed=1)}.isdisjoint(together)
+
+
+def test_an_engines_failure_is_no_wrong_answer() -> None:
+    prompts = [prompt(str(i)) for i in range(40)]
+    attempts = run(prompts, ScriptedEngine({f"question {i}": "Answer: 6" for i in range(40)}, frac_failing=0.3))
+    failed = [a for a in attempts if a.finish_reason == "error"]
+    assert 0 < len({a.prompt_id for a in failed}) < 40
+    assert len(failed) % 4 == 0
+    for attempt in failed:
+        assert (attempt.correct, attempt.answer, attempt.token_ids) == (None, None, ())
+        assert attempt.reason == "the engine failed: ScriptedFailure: told to fail"
+    assert all(a.correct is True for a in attempts if a.finish_reason != "error")
+
+
+class Stingy(ScriptedEngine):
+    """Returns one completion, however many are asked for."""
+
+    async def sample(self, request: Request) -> list[Completion]:
+        return (await super().sample(request))[:1]
+
+
+def test_missing_samples_are_recorded_as_missing() -> None:
+    attempts = run([prompt("a")], Stingy({"question a": "Answer: 6"}), n=3)
+    assert [a.correct for a in attempts] == [True, None, None]
+    assert attempts[2].reason == "the engine returned 1 of 3 samples"
+
+
+class Refusing(ScriptedEngine):
+    """Raises a mistake of the user's on one prompt, and stalls on the rest."""
+
+    stalled = 0
+
+    async def sample(self, request: Request) -> list[Completion]:
+        if "question 3" in str(request.prompt):
+            raise TeachableError("the model's context is full")
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            self.stalled += 1
+            raise
+        return await super().sample(request)
+
+
+def test_a_users_mistake_ends_everything_at_once() -> None:
+    engine = Refusing(coin)
+    with pytest.raises(TeachableError, match="context is full"):
+        run([prompt(str(i)) for i in range(5)], engine)
+    assert engine.stalled == 4  # the others were cut short, not waited for
+
+
+def test_cancelling_is_not_swallowed() -> None:
+    async def cut() -> None:
+        engine = ScriptedEngine(coin, frac_stalling=1.0, stall_s=30)
+        async with asyncio.timeout(0.05):
+            await roll_out([prompt("a")], engine=engine, n=1, max_tokens=8, temperature=1.0, seed=0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(cut())
+
+
+def test_progress_counts_prompts_and_tokens() -> None:
+    seen: list[Progress] = []
+    prompts = [prompt(str(i)) for i in range(5)]
+    work = roll_out(
+        prompts, engine=ScriptedEngine(coin), n=2, max_tokens=64, temperature=1.0, seed=0, on_progress=seen.append
+    )
+    attempts = asyncio.run(work)
+    assert [p.done for p in seen] == [1, 2, 3, 4, 5]
+    assert seen[-1].total == 5
+    assert seen[-1].tokens == sum(len(a.token_ids) for a in attempts) > 0
+
+
+def test_mistakes_are_found_before_anything_is_sampled() -> None:
+    engine = ScriptedEngine({}, frac_failing=1.0)
+    with pytest.raises(TeachableError, match="two prompts have the id 'a'"):
+        run([prompt("a"), prompt("a")], engine)
+    with pytest.raises(TeachableError, match="no verifier called 'nope'"):
+        run([Prompt("a", "d", (), "6", verifier="nope")], engine)
+
+
+class Inverse:
+    """The opposite of exact."""
+
+    name = "exact"
+
+    async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
+        return Verdict(not attempt.endswith("6"), None, "inverse")
+
+
+def test_a_verifier_of_ones_own_takes_the_names_place() -> None:
+    engine = ScriptedEngine({"question a": "Answer: 6"})
+    work = roll_out(
+        [prompt("a")], engine=engine, verifiers={"exact": Inverse()}, n=1, max_tokens=64, temperature=1.0, seed=0
+    )
+    assert asyncio.run(work)[0].correct is False
+
+
+def test_few_requests_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "MAX_IN_FLIGHT", 3)
+
+    class Counting(ScriptedEngine):
+        now = most = 0
+
+        async def sample(self, request: Request) -> list[Completion]:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            completions = await super().sample(request)
+            self.now -= 1
+            return completions
+
+    engine = Counting(coin)
+    assert len(run([prompt(str(i)) for i in range(20)], engine, n=1)) == 20
+    assert engine.most == 3
