@@ -17,7 +17,7 @@ PYTHON ?=
 PYTHONS := python3.13 python3.12 python3.11 python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS ?= train,tasks,report,dev
+EXTRAS ?= train,tasks,dev
 TORCH_INDEX ?=
 TORCH_FIND_LINKS ?=
 ARGS ?=
@@ -87,9 +87,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "make install: found no Python 3.11 or newer under $(or $(PYTHON),any of $(PYTHONS)). Install one, or name it: make install PYTHON=/path/to/python3." >&2; exit 1; fi; \
 	if [ -n "$(call wants,tasks)" ]; then \
 	  if ! command -v cc >/dev/null && ! command -v gcc >/dev/null && ! command -v clang >/dev/null; then \
-	    echo "make install: found no C compiler, and pycosat, which reasoning-gym needs, is built from source. Install one (Debian, Ubuntu: apt-get install gcc), or leave the quickstart's tasks out: make install EXTRAS=train,report,dev." >&2; exit 1; fi; \
+	    echo "make install: found no C compiler, and pycosat, which reasoning-gym needs, is built from source. Install one (Debian, Ubuntu: apt-get install gcc), or leave the quickstart's tasks out: make install EXTRAS=train,dev." >&2; exit 1; fi; \
 	  if ! "$$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'; then \
-	    echo "make install: $$python has no C headers (Python.h), and pycosat, which reasoning-gym needs, is built from source. Install them (Debian, Ubuntu: apt-get install python3-dev), or leave the quickstart's tasks out: make install EXTRAS=train,report,dev." >&2; exit 1; fi; \
+	    echo "make install: $$python has no C headers (Python.h), and pycosat, which reasoning-gym needs, is built from source. Install them (Debian, Ubuntu: apt-get install python3-dev), or leave the quickstart's tasks out: make install EXTRAS=train,dev." >&2; exit 1; fi; \
 	fi; \
 	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  echo "Making $(VENV) with $$("$$python" --version) ..."; "$$python" -m venv $(VENV); fi

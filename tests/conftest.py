@@ -11,12 +11,10 @@ import atexit
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 import pytest
 
 _OURS = "TEACHABLE_TEST_CACHE"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def _isolate() -> None:
@@ -52,26 +50,10 @@ def _isolate() -> None:
 _isolate()
 
 
-@pytest.fixture(scope="session")
-def browser_path() -> str:
-    """The path of a Chromium that can be driven headless; the test is skipped, and says so, where there is none."""
-    for name in BROWSERS:
-        found = shutil.which(name)
-        if found:
-            return found
-    pytest.skip("NO BROWSER: this test needs chromium (as root on Debian or Ubuntu: make system)")
-
-
-@pytest.fixture(scope="session")
-def repository() -> Path:
-    """The root of the checkout."""
-    return Path(__file__).resolve().parent.parent
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in capitals how many tests were left out for want of a browser: a skip is easily overlooked."""
-    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "NO BROWSER" in str(r.longrepr)]
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "browser" in str(r.longrepr).lower()]
     if skipped:
         terminalreporter.write_line(
-            f"{len(skipped)} BROWSER TESTS WERE SKIPPED: no chromium here (make system)", red=True
+            f"{len(skipped)} BROWSER TESTS WERE SKIPPED: is Chromium here? (make system)", red=True
         )

@@ -27,7 +27,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rollouts",),
     ("evaluate", "probe", "report", "select", "tasks", "train"),
     ("recipe",),
-    ("cli", "__main__"),
+    ("cli",),
+    ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = ("accelerate", "altair", "datasets", "peft", "polars", "reasoning_gym", "scipy", "tokenizers", "torch")

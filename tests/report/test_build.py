@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -163,8 +164,15 @@ def test_hostile_text_stays_text(run_copy: Path) -> None:
 def test_nothing_points_outside_and_the_file_is_small(built: tuple[Path, dict[str, Any], str]) -> None:
     _, _, page = built
     assert len(page.encode()) < 1_000_000
-    links = re.findall(r"""\b(?:src|href|action|srcset|data)\s*=\s*["']?([^"'\s>]+)""", page)
-    assert links and all(link.startswith("#") for link in links)
+    links: list[str] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            assert tag not in {"img", "iframe", "link", "object", "embed"}
+            links.extend(v or "" for k, v in attrs if k in {"src", "href", "action", "srcset", "data", "xlink:href"})
+
+    Links().feed(page)
+    assert len(links) > 8 and all(link.startswith("#") for link in links)
     assert not re.search(r"url\(|@import|https?://", re.sub(r"<pre>.*?</pre>", "", page, flags=re.S))
     assert "default-src &#x27;none&#x27;" in page
 
@@ -268,3 +276,20 @@ def test_bars_are_as_long_as_their_stages(built: tuple[Path, dict[str, Any], str
     widths = [float(w) for w in re.findall(r'style="width:([\d.]+)%" class="c-base"></span></span><span>', page)]
     seconds = [r["seconds"] for r in facts["stages"]["rows"]]
     assert widths == pytest.approx([100 * s / max(seconds) for s in seconds], abs=0.06)
+
+
+def test_long_attempts_are_cut_before_the_page_outgrows_its_limit(run_copy: Path) -> None:
+    rows = read_rows(run_copy / "probe/attempts.parquet")
+    write_rows(run_copy / "probe/attempts.parquet", [{**r, "text": "so on " * 2000} for r in rows])
+    files = build_report(run_copy, ReportConfig(n_examples=200, max_chars=20_000))
+    assert files.n_bytes == files.html.stat().st_size < 5_000_000
+    shown = read_json(files.json)["examples"]
+    assert len(shown) == 200 and "more characters]" in shown[0]["attempts"][0]["text"]
+
+
+def test_a_report_made_anew_does_not_count_itself(run_copy: Path) -> None:
+    before = build_report(run_copy).html.read_bytes()
+    manifest = read_json(run_copy / "manifest.json")
+    manifest["stages"]["report"] = {"kind": "report", "key": "ab", "status": "done", "seconds": 0.4}
+    write_json(run_copy / "manifest.json", manifest)
+    assert build_report(run_copy).html.read_bytes() == before

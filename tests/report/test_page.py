@@ -158,7 +158,7 @@ def test_headings_go_down_one_step_at_a_time(page: Page) -> None:
 def test_axe_finds_nothing(browser: Browser, report: Path, scheme: str, width: int) -> None:
     if importlib.util.find_spec("axe_playwright_python") is None:
         pytest.skip("axe-playwright-python is not installed: accessibility is not tested")
-    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+    from axe_playwright_python.sync_playwright import Axe
 
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(report.as_uri())

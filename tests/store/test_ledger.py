@@ -69,9 +69,10 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.sqlite") as ledger:
         broken = Paid("b", [Completion("x", (1,), None, None)], 1)  # type: ignore[arg-type]
         with pytest.raises(sqlite3.IntegrityError):
-            ledger.put_many([Paid("a", [ONE], 1), Paid(None, [ONE], 1), broken], stage="s", engine="e")  # type: ignore[arg-type]
+            ledger.put_many([Paid("a", [ONE], 1), broken], stage="s", engine="e")
+        assert ledger.get("a") is None
         ledger.put("c", [ONE], stage="s", engine="e", n_prompt_tokens=1)
-        assert ledger.totals().completions in (1, 2, 3)
+        assert ledger.totals().completions == 1
 
 
 def test_it_is_still_there_after_closing(tmp_path: Path) -> None:

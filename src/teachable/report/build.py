@@ -12,6 +12,9 @@ from teachable.report.load import RunReader
 from teachable.report.page import render
 from teachable.store.files import write_json, write_text
 
+MOST_BYTES = 4_500_000  # mail and chat programs take 5 MB; attempts are what can be long, so they give way
+FEWEST_CHARS, FEWEST_EXAMPLES = 500, 10
+
 
 @dataclass(frozen=True)
 class ReportFiles:
@@ -29,7 +32,8 @@ def build_report(
     """Write RUN/report.html and RUN/report.json, each whole or not at all.
 
     Stages that have not run are said to be missing, in the page and in the answer; they stop nothing. The
-    same run folder on the same machine gives the same bytes: no clock is read.
+    same run folder on the same machine gives the same bytes: no clock is read. A page that would be larger
+    than `MOST_BYTES` gets shorter texts, then fewer examples.
 
     Args:
         run: the run folder.
@@ -43,6 +47,10 @@ def build_report(
     settings = config or ReportConfig()
     facts = gather(RunReader(Path(run), folders), settings)
     page = render(facts, settings.title)
+    while len(page.encode("utf-8")) > MOST_BYTES and (smaller := _smaller(settings)):
+        settings = smaller
+        facts = gather(RunReader(Path(run), folders), settings)
+        page = render(facts, settings.title)
     files = ReportFiles(
         html=Path(run) / "report.html",
         json=Path(run) / "report.json",
@@ -52,3 +60,12 @@ def build_report(
     write_text(files.html, page)
     write_json(files.json, facts)
     return files
+
+
+def _smaller(config: ReportConfig) -> ReportConfig | None:
+    """The config of the next smaller page, or None where nothing is left to give."""
+    if config.max_chars > FEWEST_CHARS:
+        return config.model_copy(update={"max_chars": max(FEWEST_CHARS, config.max_chars // 2)})
+    if config.n_examples > FEWEST_EXAMPLES:
+        return config.model_copy(update={"n_examples": max(FEWEST_EXAMPLES, config.n_examples // 2)})
+    return None

@@ -5,7 +5,7 @@ was left out because the page is better without it: these charts are there witho
 follow the theme through CSS variables with no second rendering, keep their type at one size from 360 px to a
 wide screen (places are percentages, so only the marks move; a Vega chart scales its text or needs a script to
 lay itself out again), sit inside the rows of real tables so that the numbers are their own text alternative,
-and weigh some 60 kB instead of 900. They need no dependency and start no second runtime. What is given up:
+and weigh about a tenth of that. They need no dependency and start no second runtime. What is given up:
 zooming, which nothing here needs. Values show as native tooltips (`title`).
 
 Every function returns `Html`. Colours are classes: `c-teachable` and the like, for zones and arms alike.

@@ -47,6 +47,7 @@ def stage_facts(manifest: Mapping[str, Any], reader: RunReader) -> dict[str, Any
             **{name: entry.get(name) for name in _COUNTS},
         }
         for name, entry in entries.items()
+        if entry.get("kind") != "report"  # it cannot time itself, and a report made anew is to say the same
     ]
     absent = [reader.folders[role] for role in ROLES if reader.folders[role] not in entries]
     totals = {name: sum(r[name] or 0 for r in rows) for name in (*_COUNTS, "bytes")}

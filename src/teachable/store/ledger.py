@@ -143,7 +143,10 @@ class Ledger:
         with self._lock, self._mended():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany("INSERT OR IGNORE INTO completions VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+                # Not INSERT OR IGNORE, which would also pass over a row that breaks another rule of the table.
+                self._db.executemany(
+                    "INSERT INTO completions VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key, sample) DO NOTHING", rows
+                )
                 self._db.execute("COMMIT")
             except BaseException:
                 # A full disk may have rolled back already; a second ROLLBACK would hide the first error.

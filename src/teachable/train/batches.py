@@ -13,8 +13,9 @@ from collections.abc import Sequence
 def plan_steps(lengths: Sequence[int], n_steps: int) -> list[list[int]]:
     """Cut examples, in their order, into `n_steps` consecutive groups of about equally many tokens.
 
-    The border after step s is laid where the running token count comes nearest to s/n_steps of the total, so no
-    step is further than half an example from its share.
+    The border after step s is laid where the running token count comes nearest to s/n_steps of the total. As long as
+    no example is longer than one step's share, every border is within half of the longest example of its place;
+    a longer example is a step of its own, and the steps after it make up for it.
 
     Args:
         lengths: tokens of each example, in training order.

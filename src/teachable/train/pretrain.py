@@ -66,7 +66,6 @@ def pretrain(
 
 def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progress: OnProgress | None) -> None:
     import torch
-
     from transformers.utils import logging
 
     from teachable.train.loop import CurvePoint, Optimisation, TokenSequence, train
