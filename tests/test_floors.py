@@ -134,11 +134,13 @@ def test_every_room_has_a_floor() -> None:
 
 
 def test_imports_go_down() -> None:
-    assert breaches(SOURCE) == []
+    found = breaches(SOURCE)
+    assert not found, "\n".join(found)
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
-    assert circles(SOURCE) == []
+    found = circles(SOURCE)
+    assert not found, "\n".join(" -> ".join(circle) for circle in found)
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,10 @@ def tree_entries(readme: str) -> list[tuple[str, str]]:
 def test_every_file_in_the_readmes_tree_exists() -> None:
     entries = tree_entries((ROOT / "README.md").read_text(encoding="utf-8"))
     assert entries, "the README has no file tree (a fenced block that starts with a folder)"
-    assert [path for path, _ in entries if not list(ROOT.glob(path))] == []
-    assert [path for path, phrase in entries if not phrase] == [], "each entry says in a phrase what it is for"
+    lost = [path for path, _ in entries if not list(ROOT.glob(path))]
+    assert not lost, f"not there: {lost}"
+    mute = [path for path, phrase in entries if not phrase]
+    assert not mute, f"each entry says in a phrase what it is for: {mute}"
 
 
 def test_every_room_is_in_the_readmes_tree() -> None:
@@ -105,7 +107,7 @@ def test_every_room_is_in_the_readmes_tree() -> None:
         for path in SOURCE.iterdir()
         if (path.suffix == ".py" or (path / "__init__.py").exists()) and not path.name.startswith("__")
     }
-    assert rooms - named == set()
+    assert not rooms - named, f"give each a line and a phrase: {sorted(rooms - named)}"
 
 
 def test_the_tree_reader_finds_what_is_missing() -> None:
@@ -121,12 +123,13 @@ def test_the_tree_reader_finds_what_is_missing() -> None:
 def test_no_file_names_a_private_folder() -> None:
     """A path of the machine that somebody worked on means nothing to anybody else, and may tell too much."""
     here = [str(path) for path in (ROOT, Path.home()) if len(path.parts) > 2]
-    assert [
+    found = [
         f"{name} line {number}: {line.strip()}"
         for name, text in texts()
         for number, line in enumerate(text.splitlines(), start=1)
         if PRIVATE_FOLDERS.search(line) or any(path in line for path in here)
-    ] == []
+    ]
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("text", ["open('{}ann/x')", "see {}ann", "PATH={}ann/bin"])

@@ -39,7 +39,7 @@ async def roll_out(
     stop: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> list[Attempt]:
-    """n verified attempts at every prompt, ordered by (order of the prompts, sample).
+    """Verified attempts at every prompt, n each, ordered by (order of the prompts, sample).
 
     Args:
         prompts: what to answer; ids must differ.

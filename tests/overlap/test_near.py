@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 from teachable.errors import TeachableError
 from teachable.overlap.near import jaccard, near_duplicate_groups, shingles
 
-WORDS = [
-    f"{a}{b}" for a in ("mor", "tal", "pin", "gro", "veld", "sha", "kru", "ost") for b in ("en", "ix", "ow", "ard")
-]
-
 
 def sentence(generator: random.Random, n: int = 30) -> str:
-    return " ".join(generator.choice(WORDS) for _ in range(n))
+    """N made-up words, hardly ever the same twice."""
+    return " ".join("".join(generator.choices("abcdefghijklmnopqrstuvwxyz", k=5)) for _ in range(n))
 
 
 def test_copies_and_small_edits_are_grouped() -> None:
@@ -41,12 +38,13 @@ def test_questions_of_one_template_are_different_questions() -> None:
 def test_templates_are_told_by_domain() -> None:
     """A template of a small domain is common within it and rare overall."""
     generator = random.Random(1)
-    template = "In the kingdom of Veldow every knight is counted twice at dawn; tell how many are there for code {}{}?"
-    asked = [template.format(i, sentence(generator, 3)) for i in range(30)]
-    other = [sentence(generator) for _ in range(600)]
-    together = near_duplicate_groups(asked + other)
-    apart = near_duplicate_groups(asked + other, domains=["knights"] * 30 + ["words"] * 600)
-    assert len(set(together[:30])) < 30
+    template = "In the kingdom of Veldow every knight is counted twice at dawn; tell how many are there for code {}?"
+    asked = [template.format(sentence(generator, 1)) for i in range(30)]
+    other = [sentence(generator, 15) for _ in range(400)]
+    together = near_duplicate_groups(asked + other, threshold=0.7)
+    domains = ["knights"] * 30 + ["words"] * 400
+    apart = near_duplicate_groups(asked + other, threshold=0.7, domains=domains)
+    assert set(together[:30]) == {0}
     assert apart[:30] == list(range(30))
 
 
@@ -82,7 +80,7 @@ def test_pairs_above_the_threshold_are_not_missed() -> None:
         texts.append(text)
         swapped = text.split()
         for _ in range(generator.randrange(1, 5)):
-            swapped[generator.randrange(20)] = "zz" + generator.choice(WORDS)
+            swapped[generator.randrange(20)] = sentence(generator, 1)
         texts.append(" ".join(swapped))
     domains = [str(i // 2) for i in range(120)]  # domains of two texts have no template
     groups = near_duplicate_groups(texts, threshold=0.7, domains=domains)
@@ -93,7 +91,7 @@ def test_pairs_above_the_threshold_are_not_missed() -> None:
 
 
 def test_a_threshold_out_of_range_is_refused() -> None:
-    with pytest.raises(TeachableError, match="not at 1.5"):
+    with pytest.raises(TeachableError, match=r"not at 1\.5"):
         near_duplicate_groups(["a", "b"], threshold=1.5)
     with pytest.raises(ValueError, match="1 domains for 2 texts"):
         near_duplicate_groups(["a", "b"], domains=["d"])

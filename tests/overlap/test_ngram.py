@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teachable.overlap.ngram import Overlap, contaminated, words
@@ -46,6 +46,7 @@ WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=12)
 
 
 @given(st.lists(WORDS, max_size=6), st.lists(WORDS, max_size=6), st.integers(1, 6))
+@settings(deadline=None)
 def test_it_finds_exactly_what_brute_force_finds(texts: list[list[str]], refs: list[list[str]], n: int) -> None:
     """A run of n (or the whole of the shorter one, from min(5, n) words on) stands in the other; or both are equal."""
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.cli.toy import KINDS
 
 from teachable.recipe.config import Recipe
 from teachable.recipe.load import load_recipe
-from tests.cli.toy import KINDS
 
 TEXT = "name: toy\nseed: 3\nstages:\n  numbers: {n: 12}\n  total:\n"
 Load = Callable[..., Recipe]

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.recipe.conftest import Load
 
 from teachable.errors import TeachableError
 from teachable.recipe.base import base_identity, content_identity, resolve_base
-from tests.recipe.conftest import Load
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 

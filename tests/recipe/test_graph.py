@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,4 +70,4 @@ def test_one_more_edge_back_makes_a_circle_of_real_needs(needs: dict[str, list[s
         order(closed)
     circle = caught.value.what.rpartition(": ")[2].split(" -> ")
     assert circle[0] == circle[-1]
-    assert all(after in closed[before] for before, after in zip(circle, circle[1:], strict=False))
+    assert all(after in closed[before] for before, after in itertools.pairwise(circle))

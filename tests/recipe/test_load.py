@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.cli.toy import KINDS, Numbers, Squares
+from tests.recipe.conftest import Load
 
 from teachable.errors import TeachableError
 from teachable.recipe.load import load_recipe
-from tests.cli.toy import KINDS, Numbers, Squares
-from tests.recipe.conftest import Load
 
 
 def test_needed_stages_are_added_with_their_defaults(load: Load) -> None:
@@ -60,24 +60,67 @@ def test_layers_are_merged(load: Load, tmp_path: Path) -> None:
 
 
 BAD = {
-    "unknown field": ("name: t\nstages:\n  numbers:\n    nn: 3\n", "recipe.yaml:4: stages.numbers.nn: there is no field 'nn' (did you mean 'n'?)"),
-    "unknown top field": ("name: t\nsede: 1\nstages: {numbers: }\n", "recipe.yaml:2: sede: there is no field 'sede' (did you mean 'seed'?)"),
-    "unknown nested field": ("name: t\nengine: {dtpe: auto}\nstages: {numbers: }\n", "recipe.yaml:2: engine.dtpe: there is no field 'dtpe' (did you mean 'dtype'?)"),
-    "unknown resource": ("name: t\nresources:\n  batchrows: 3\nstages: {numbers: }\n", "recipe.yaml:3: resources.batchrows: there is no field 'batchrows' (did you mean 'batch_rows'?)"),
-    "unknown field near kind": ("name: t\nstages: {numbers: {kindd: numbers}}\n", "there is no field 'kindd' (did you mean 'kind'?)"),
-    "unknown stage": ("name: t\nstages:\n  numbres:\n", "recipe.yaml:3: stages.numbres: there is no stage kind 'numbres' (did you mean 'numbers'?)"),
-    "unknown kind": ("name: t\nstages:\n  a: {kind: squars}\n", "recipe.yaml:3: stages.a.kind: there is no stage kind 'squars' (did you mean 'squares'?)"),
-    "unknown role": ("name: t\nstages:\n  squares: {needs: {number: x}}\n", "stages.squares.needs.number: a squares stage has no role 'number' (did you mean 'numbers'?)"),
-    "unknown need": ("name: t\nstages:\n  squares: {needs: {numbers: numbrs}}\n", "stage 'squares' needs 'numbrs', which is no stage of this recipe (did you mean 'numbers'?)"),
-    "needs is no mapping": ("name: t\nstages:\n  squares: {needs: [a]}\n", "stages.squares.needs: this is a mapping of roles to stages"),
-    "wrong type": ("name: t\nstages:\n  numbers:\n    n: many\n", "recipe.yaml:4: stages.numbers.n: input should be a valid integer, unable to parse string as an integer (it is 'many')"),
-    "out of range": ("name: t\nstages:\n  numbers: {n: 0}\n", "stages.numbers.n: input should be greater than or equal to 1 (it is 0)"),
-    "wrong choice": ("name: t\nengine: {dtype: float8}\nstages: {numbers: }\n", "engine.dtype: input should be 'auto', 'float32', 'bfloat16' or 'float16' (it is 'float8')"),
+    "unknown field": (
+        "name: t\nstages:\n  numbers:\n    nn: 3\n",
+        "recipe.yaml:4: stages.numbers.nn: there is no field 'nn' (did you mean 'n'?)",
+    ),
+    "unknown top field": (
+        "name: t\nsede: 1\nstages: {numbers: }\n",
+        "recipe.yaml:2: sede: there is no field 'sede' (did you mean 'seed'?)",
+    ),
+    "unknown nested field": (
+        "name: t\nengine: {dtpe: auto}\nstages: {numbers: }\n",
+        "recipe.yaml:2: engine.dtpe: there is no field 'dtpe' (did you mean 'dtype'?)",
+    ),
+    "unknown resource": (
+        "name: t\nresources:\n  batchrows: 3\nstages: {numbers: }\n",
+        "recipe.yaml:3: resources.batchrows: there is no field 'batchrows' (did you mean 'batch_rows'?)",
+    ),
+    "unknown field near kind": (
+        "name: t\nstages: {numbers: {kindd: numbers}}\n",
+        "there is no field 'kindd' (did you mean 'kind'?)",
+    ),
+    "unknown stage": (
+        "name: t\nstages:\n  numbres:\n",
+        "recipe.yaml:3: stages.numbres: there is no stage kind 'numbres' (did you mean 'numbers'?)",
+    ),
+    "unknown kind": (
+        "name: t\nstages:\n  a: {kind: squars}\n",
+        "recipe.yaml:3: stages.a.kind: there is no stage kind 'squars' (did you mean 'squares'?)",
+    ),
+    "unknown role": (
+        "name: t\nstages:\n  squares: {needs: {number: x}}\n",
+        "stages.squares.needs.number: a squares stage has no role 'number' (did you mean 'numbers'?)",
+    ),
+    "unknown need": (
+        "name: t\nstages:\n  squares: {needs: {numbers: numbrs}}\n",
+        "stage 'squares' needs 'numbrs', which is no stage of this recipe (did you mean 'numbers'?)",
+    ),
+    "needs is no mapping": (
+        "name: t\nstages:\n  squares: {needs: [a]}\n",
+        "stages.squares.needs: this is a mapping of roles to stages",
+    ),
+    "wrong type": (
+        "name: t\nstages:\n  numbers:\n    n: many\n",
+        "recipe.yaml:4: stages.numbers.n: input should be a valid integer, unable to parse string as an integer "
+        "(it is 'many')",
+    ),
+    "out of range": (
+        "name: t\nstages:\n  numbers: {n: 0}\n",
+        "stages.numbers.n: input should be greater than or equal to 1 (it is 0)",
+    ),
+    "wrong choice": (
+        "name: t\nengine: {dtype: float8}\nstages: {numbers: }\n",
+        "engine.dtype: input should be 'auto', 'float32', 'bfloat16' or 'float16' (it is 'float8')",
+    ),
     "no name": ("stages: {numbers: }\n", "name: the field 'name' is missing"),
     "no stages": ("name: t\n", "stages: the field 'stages' is missing"),
     "empty stages": ("name: t\nstages: {}\n", "a recipe lists at least one stage"),
     "stages is a list": ("name: t\nstages: [numbers]\n", "recipe.yaml:2: stages: input should be a valid dictionary"),
-    "a stage is a number": ("name: t\nstages:\n  numbers: 3\n", "recipe.yaml:3: stages.numbers: input should be a valid dictionary"),
+    "a stage is a number": (
+        "name: t\nstages:\n  numbers: 3\n",
+        "recipe.yaml:3: stages.numbers: input should be a valid dictionary",
+    ),
     "bad stage name": ("name: t\nstages:\n  My-Stage: {kind: numbers}\n", "'My-Stage' can't name a stage"),
     "bad recipe name": ("name: a/b\nstages: {numbers: }\n", "recipe.yaml:1: name: string should match pattern"),
     "no mapping": ("- a\n- b\n", "a recipe is a mapping of fields, not a list"),
@@ -86,11 +129,23 @@ BAD = {
     "two documents": ("name: t\n---\nname: u\n", "this is no YAML"),
     "a tag": ("name: !!python/object:os.system x\n", "this is no YAML"),
     "a tab": ("name: t\nstages:\n\tnumbers:\n", "recipe.yaml:3: this is no YAML"),
-    "a key twice": ("name: t\nstages:\n  numbers:\n    n: 1\n    n: 2\n", "recipe.yaml:5: 'stages.numbers.n' is written twice (first on line 4)"),
-    "circle": ("name: t\nstages:\n  squares: {needs: {numbers: total}}\n  total:\n", "in a circle: squares -> total -> squares"),
-    "a base that is nothing": ("name: t\nbase: nowhere\nstages: {numbers: }\n", "recipe.yaml:2: base: the base 'nowhere' is no folder that exists and no hub id"),
-    "a file that is not there": ("name: t\nstages:\n  numbers: {source: gone.jsonl}\n", "recipe.yaml:3: stages.numbers.source: there is no file or folder"),
-}  # fmt: skip
+    "a key twice": (
+        "name: t\nstages:\n  numbers:\n    n: 1\n    n: 2\n",
+        "recipe.yaml:5: 'stages.numbers.n' is written twice (first on line 4)",
+    ),
+    "circle": (
+        "name: t\nstages:\n  squares: {needs: {numbers: total}}\n  total:\n",
+        "in a circle: squares -> total -> squares",
+    ),
+    "a base that is nothing": (
+        "name: t\nbase: nowhere\nstages: {numbers: }\n",
+        "recipe.yaml:2: base: the base 'nowhere' is no folder that exists and no hub id",
+    ),
+    "a file that is not there": (
+        "name: t\nstages:\n  numbers: {source: gone.jsonl}\n",
+        "recipe.yaml:3: stages.numbers.source: there is no file or folder",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.cli.toy import KINDS, RUNNERS
+from tests.recipe.conftest import Load
 
 from teachable.errors import TeachableError
 from teachable.recipe import run as run_module
@@ -20,8 +22,6 @@ from teachable.recipe.run import RunSummary, run_recipe
 from teachable.recipe.spec import Forecast, Kinds, StageContext, StageOutcome
 from teachable.records import Progress
 from teachable.store.manifest import RunFolder, StageEntry
-from tests.cli.toy import KINDS, RUNNERS
-from tests.recipe.conftest import Load
 
 
 @dataclass
@@ -98,16 +98,25 @@ def test_a_plan_runs_nothing(load: Load, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["numbers.n=13"], ["its config changed: n 12 -> 13", "its input numbers changed", "its input squares changed"]),
-        (["squares.inner.power=3", "squares.k=2"], ["cached", "its config changed: k 1 -> 2, inner.power 2 -> 3", "its input squares changed"]),
+        (
+            ["numbers.n=13"],
+            ["its config changed: n 12 -> 13", "its input numbers changed", "its input squares changed"],
+        ),
+        (
+            ["squares.inner.power=3", "squares.k=2"],
+            ["cached", "its config changed: k 1 -> 2, inner.power 2 -> 3", "its input squares changed"],
+        ),
         (["seed=4"], ["the seed changed: 3 -> 4"] * 3),
-        (["engine.dtype=bfloat16"], ["cached", "the engine changed: dtype float32 -> bfloat16", "its input squares changed"]),
+        (
+            ["engine.dtype=bfloat16"],
+            ["cached", "the engine changed: dtype float32 -> bfloat16", "its input squares changed"],
+        ),
         (["base=org/name"], ["the base changed", "its input numbers changed", "its input squares changed"]),
         (["total.title=sum"], ["cached", "cached", "its config changed: title total -> sum"]),
         (["resources.workers=1", "resources.batch_rows=3", "resources.device=cpu"], ["cached"] * 3),
         (["name=toy"], ["cached"] * 3),
     ],
-)  # fmt: skip
+)
 def test_why_a_stage_will_run(load: Load, tmp_path: Path, overrides: list[str], expected: list[str]) -> None:
     go(load(), tmp_path / "run")
     changed = load(*overrides)
@@ -153,9 +162,7 @@ def test_another_model_from_the_same_key_reruns_what_rests_on_it(load: Load, tmp
     def other(ctx: StageContext) -> StageOutcome:
         return replace(RUNNERS["squares"](ctx), model_digest="another")
 
-    summary = run_recipe(
-        load(), RunFolder(tmp_path / "run"), KINDS, {**RUNNERS, "squares": other}.__getitem__, Watch()
-    )
+    summary = run_recipe(load(), RunFolder(tmp_path / "run"), KINDS, {**RUNNERS, "squares": other}.__getitem__, Watch())
     assert summary.ran == ("squares", "total")
 
 
@@ -217,8 +224,13 @@ def test_costs_are_forecast_through_stages_that_have_not_run(load: Load, tmp_pat
     document = make_plan(load("squares.k=4"), RunFolder(tmp_path / "run"), KINDS).document()
     squares = document["stages"][1]
     assert {name: squares[name] for name in ("action", "prompts", "completions", "tokens", "disk_bytes", "rate")} == {
-        "action": "run", "prompts": 48, "completions": 48, "tokens": 1440, "disk_bytes": 4800, "rate": "default",
-    }  # fmt: skip
+        "action": "run",
+        "prompts": 48,
+        "completions": 48,
+        "tokens": 1440,
+        "disk_bytes": 4800,
+        "rate": "default",
+    }
     assert squares["minutes"] == round(1440 / 100 / 60, 2)
     assert document["total"]["prompts"] == 12 + 48
 

@@ -114,9 +114,9 @@ def test_a_written_file_can_be_read_by_others_as_far_as_the_umask_lets(tmp_path:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_a_sentence_that_names_the_folder(tmp_path: Path, number: int) -> None:
-    with pytest.raises(TeachableError, match=r"no space is left on the disk.*Free some space") as caught:
-        with files.replacing(tmp_path / "a"):
-            raise OSError(number, "full")
+    sentence = r"no space is left on the disk.*Free some space"
+    with pytest.raises(TeachableError, match=sentence) as caught, files.replacing(tmp_path / "a"):
+        raise OSError(number, "full")
     assert str(tmp_path) in caught.value.sentence()
     assert list(tmp_path.iterdir()) == []
 

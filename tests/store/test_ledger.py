@@ -32,7 +32,9 @@ COMPLETIONS = st.builds(
 
 
 @settings(max_examples=80, deadline=None)
-@given(entries=st.dictionaries(st.text(min_size=1, max_size=8), st.lists(COMPLETIONS, min_size=1, max_size=4), max_size=4))
+@given(
+    entries=st.dictionaries(st.text(min_size=1, max_size=8), st.lists(COMPLETIONS, min_size=1, max_size=4), max_size=4)
+)
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, list[Completion]]) -> None:
     with Ledger(tmp_path_factory.mktemp("ledger") / "l.sqlite") as ledger:
         try:

@@ -165,9 +165,9 @@ def test_what_a_killed_start_leaves_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_folder_are_refused(run: RunFolder) -> None:
-    with pytest.raises(TeachableError, match=rf"another run is working in this folder \(process {os.getpid()}\)"):
-        with RunFolder(run.path).locked("recipe"):
-            pass
+    sentence = rf"another run is working in this folder \(process {os.getpid()}\)"
+    with pytest.raises(TeachableError, match=sentence), RunFolder(run.path).locked("recipe"):
+        pass
 
 
 def test_the_lock_goes_with_the_run(tmp_path: Path) -> None:

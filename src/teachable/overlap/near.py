@@ -62,14 +62,14 @@ def near_duplicate_groups(
     """
     if not 0.0 < threshold <= 1.0:
         raise TeachableError(f"a near-duplicate threshold lies above 0 and up to 1, not at {threshold:g}")
+    if domains is not None and len(domains) != len(texts):
+        raise ValueError(f"{len(domains)} domains for {len(texts)} texts")
     groups = _Groups(len(texts))
     first_of: dict[str, int] = {}
     for index, text in enumerate(texts):
         groups.join(first_of.setdefault(normalise(text), index), index)
     distinct = list(first_of.values())
     telling = _telling([texts[i] for i in distinct], [domains[i] if domains else "" for i in distinct])
-    if domains is not None and len(domains) != len(texts):
-        raise ValueError(f"{len(domains)} domains for {len(texts)} texts")
     comparable = [i for i, kept in enumerate(telling) if len(kept) >= MIN_TELLING]
     for one, other in _candidates([sorted(telling[i]) for i in comparable]):
         a, b = comparable[one], comparable[other]

@@ -6,12 +6,16 @@ longest; a plan is a guide for whether to start, and the manifest tells afterwar
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from teachable.evaluate.config import EvaluateConfig
+from teachable.probe.config import ProbeConfig
 from teachable.recipe.config import EMBEDDED
 from teachable.recipe.spec import Forecast, ForecastInput
+from teachable.select.config import SelectConfig
 from teachable.tasks.config import BUILT_IN, TasksConfig
 from teachable.train.config import PretrainConfig
 
@@ -19,6 +23,7 @@ C = TypeVar("C", bound=BaseModel)
 
 ROW_BYTES = 400  # a compressed row of prompts, attempts or scores, beside its tokens
 BYTES_PER_TOKEN = 4  # a sampled token in the ledger and in the attempts: id, log-probability, text
+FRAC_OF_LONGEST = 0.2  # answers rarely use up `max_tokens`
 BYTES_PER_PARAMETER = 4  # float32 weights
 
 
@@ -31,10 +36,22 @@ def _config(given: ForecastInput, kind: type[C]) -> C:
 def tasks(given: ForecastInput) -> Forecast:
     """Questions are cheap; most of the time is loading the library."""
     config = _config(given, TasksConfig)
-    n = config.n_pool + config.n_heldout
-    produces = {"n_pool": config.n_pool, "n_heldout": config.n_heldout, "n_solutions": config.n_pool}
+    n_pool, n_heldout = config.n_pool, config.n_heldout
+    if config.source != BUILT_IN and (n_lines := _lines(Path(config.source))) is not None:
+        n_heldout = min(n_heldout, round(n_lines * config.heldout_frac))
+        n_pool = min(n_pool, n_lines - n_heldout)
+    n = n_pool + n_heldout
+    produces = {"n_pool": n_pool, "n_heldout": n_heldout, "n_solutions": n_pool}
     seconds = 3 + n / 500 if config.source == BUILT_IN else 2 + n / 5000
     return Forecast(prompts=n, disk_bytes=n * 2 * ROW_BYTES, seconds=seconds, produces=produces)
+
+
+def _lines(path: Path) -> int | None:
+    """The lines of a JSONL file that hold something; None for another kind of file."""
+    if path.suffix != ".jsonl" or not path.is_file():
+        return None
+    with path.open("rb") as handle:
+        return sum(bool(line.strip()) for line in handle)
 
 
 def pretrain(given: ForecastInput) -> Forecast:
@@ -47,12 +64,50 @@ def pretrain(given: ForecastInput) -> Forecast:
     return Forecast(tokens=config.n_tokens, disk_bytes=64 * 1024, seconds=5, produces={"n_params": n_params})
 
 
+def probe(given: ForecastInput) -> Forecast:
+    """Samples at every prompt of the pool."""
+    config = _config(given, ProbeConfig)
+    n = given.count("prompts", "n_pool")
+    return _sampling(n, n * config.n_samples, config.max_tokens, given.base)
+
+
+def _sampling(n_prompts: int, n_completions: int, max_tokens: int, base: str) -> Forecast:
+    n_tokens = round(n_completions * max_tokens * FRAC_OF_LONGEST)
+    # Once in the ledger, once in the attempts.
+    disk = 2 * (n_completions * ROW_BYTES + n_tokens * BYTES_PER_TOKEN)
+    loading = 5.0 if base == EMBEDDED else 30.0
+    return Forecast(prompts=n_prompts, completions=n_completions, tokens=n_tokens, disk_bytes=disk, seconds=loading)
+
+
+def select(given: ForecastInput) -> Forecast:
+    """A decision a prompt, and the examples of every set."""
+    config = _config(given, SelectConfig)
+    n, n_sets = given.count("prompts", "n_pool"), len(config.arms) * len(config.seed_list)
+    disk = n * ROW_BYTES + n_sets * config.budget_tokens * 2 * BYTES_PER_TOKEN
+    produces = {"arms": n_sets, "budget_tokens": config.budget_tokens}
+    return Forecast(prompts=n, disk_bytes=disk, seconds=5 + n / 1000, produces=produces)
+
+
 def sft(given: ForecastInput) -> Forecast:
     """One model a set of examples."""
     n_runs = given.count("examples", "arms", 1)
     tokens = n_runs * given.count("examples", "budget_tokens")
     disk = n_runs * given.count("base", "n_params", 1_000_000) * BYTES_PER_PARAMETER
     return Forecast(tokens=tokens, disk_bytes=disk, seconds=5, produces={"n_runs": n_runs})
+
+
+def models(given: ForecastInput) -> Forecast:
+    """Nothing but a look at the models that are there."""
+    paths = getattr(given.config, "paths", ())
+    return Forecast(seconds=2, produces={"n_runs": len(paths)})
+
+
+def evaluate(given: ForecastInput) -> Forecast:
+    """Samples, and a greedy answer, of the base and of every trained model at every held-out question."""
+    config = _config(given, EvaluateConfig)
+    n, n_models = given.count("prompts", "n_heldout"), 1 + given.count("models", "n_runs")
+    n_completions = n * n_models * (config.n_samples + config.greedy)
+    return _sampling(n, n_completions, config.max_tokens, given.base)
 
 
 def report(given: ForecastInput) -> Forecast:

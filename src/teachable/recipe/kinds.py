@@ -9,9 +9,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from teachable.evaluate.config import EvaluateConfig
+from teachable.probe.config import ProbeConfig
 from teachable.recipe import costs
 from teachable.recipe.spec import Kinds, StageSpec
 from teachable.report.config import ReportConfig
+from teachable.select.config import SelectConfig
 from teachable.tasks.config import BUILT_IN, TasksConfig
 from teachable.train.config import PretrainConfig, SftConfig
 
@@ -28,6 +31,22 @@ _SPECS = (
     StageSpec("tasks", 1, TasksConfig, forecast=costs.tasks, path_fields=("source",), no_paths=(BUILT_IN,)),
     StageSpec("pretrain", 1, PretrainConfig, forecast=costs.pretrain, uses_base=True, tokens_per_s=20_000),
     StageSpec(
+        "probe",
+        1,
+        ProbeConfig,
+        needs={"prompts": "tasks", "base": "pretrain"},
+        forecast=costs.probe,
+        uses_engine=True,
+        tokens_per_s=10_000,
+    ),
+    StageSpec(
+        "select",
+        1,
+        SelectConfig,
+        needs={"prompts": "tasks", "estimates": "probe", "base": "pretrain"},
+        forecast=costs.select,
+    ),
+    StageSpec(
         "sft",
         1,
         SftConfig,
@@ -36,7 +55,16 @@ _SPECS = (
         outside=("models/{stage}-*",),
         tokens_per_s=12_000,
     ),
-    StageSpec("models", 1, ModelsConfig, path_fields=("paths",)),
+    StageSpec("models", 1, ModelsConfig, forecast=costs.models, path_fields=("paths",)),
+    StageSpec(
+        "evaluate",
+        1,
+        EvaluateConfig,
+        needs={"prompts": "tasks", "base": "pretrain", "models": "sft"},
+        forecast=costs.evaluate,
+        uses_engine=True,
+        tokens_per_s=10_000,
+    ),
     StageSpec(
         "report",
         1,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from teachable.errors import TeachableError
+from teachable.recipe.kinds import STAGE_KINDS
+from teachable.recipe.starter import starter_recipe
 from teachable.store.files import write_text
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 STARTER = RECIPES / "starter"
-# The recipe first: it is what `teachable init` names as the next step.
-_STARTER_FILES = ("recipe.yaml", "prompts.jsonl", "README.md")
+_RECIPE = "recipe.yaml"
+# What an own recipe needs other than by default: its prompts, and sizes that ten of them can fill.
+_STARTER_VALUES: dict[str, dict[str, object]] = {"tasks": {"source": "prompts.jsonl"}}
+_STARTER_STAGES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate", "report")
 
 
 def packaged_recipe(name: str, *, fast: bool = False) -> tuple[Path, list[Path]]:
@@ -27,14 +31,18 @@ def write_starter(folder: Path) -> list[Path]:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise TeachableError("this is a file, not a folder", where=str(folder), mend="Choose another folder")
-    targets = [folder / name for name in _STARTER_FILES]
-    for target in targets:
+    kinds = {kind: STAGE_KINDS[kind] for kind in _STARTER_STAGES}
+    recipe = starter_recipe(kinds, _STARTER_VALUES, name="my-recipe", file=_RECIPE)
+    # The recipe first: it is what `teachable init` names as the next step.
+    texts = {folder / _RECIPE: recipe}
+    texts |= {folder / path.name: path.read_text(encoding="utf-8") for path in sorted(STARTER.iterdir())}
+    for target in texts:
         if target.exists():
             raise TeachableError(
                 f"{target.name} is there already and would be overwritten",
                 where=str(folder),
                 mend="Choose a new folder",
             )
-    for target in targets:
-        write_text(target, (STARTER / target.name).read_text(encoding="utf-8"))
-    return targets
+    for target, text in texts.items():
+        write_text(target, text)
+    return list(texts)

@@ -159,7 +159,9 @@ async def load_tasks(path: Path, config: TasksConfig) -> tuple[TaskSet, Mapping[
         TeachableError: see `read_prompts`; or one side of the split would be empty.
     """
     file = read_prompts(path)
-    groups = near_duplicate_groups([p.text for p in file.prompts], threshold=config.near_duplicate)
+    groups = near_duplicate_groups(
+        [p.text for p in file.prompts], threshold=config.near_duplicate, domains=[p.domain for p in file.prompts]
+    )
     shares = {"pool": 1.0 - config.heldout_frac, "heldout": config.heldout_frac}
     sides = split_groups([content_id(p.messages) for p in file.prompts], groups, shares)
     pool = tuple(p for p in file.prompts if sides[content_id(p.messages)] == "pool")[: config.n_pool]

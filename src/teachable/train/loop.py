@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,7 @@ class Optimisation:
     weight_decay: float
     max_grad_norm: float
     betas: tuple[float, float] = (0.9, 0.999)
+    muon_rate: float = 0.0  # of the layers' matrices, as a share of AdamW's update size; 0 leaves them to AdamW
 
 
 def rate_at(step: int, n_steps: int, how: Optimisation) -> float:
@@ -92,16 +93,37 @@ def batch_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     )
 
 
-def make_optimizer(model: Any, how: Optimisation) -> torch.optim.AdamW:
-    """AdamW whose weight decay is on matrices only: norms and biases are not decayed."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
-    plain = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
+def make_optimizer(model: Any, how: Optimisation, *, skip: Collection[int] = ()) -> torch.optim.AdamW:
+    """AdamW whose weight decay is on matrices only: norms and biases are not decayed.
+
+    Args:
+        skip: `id` of the parameters that another optimizer moves.
+    """
+    ours = [p for p in model.parameters() if p.requires_grad and id(p) not in skip]
     return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": how.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [
+            {"params": [p for p in ours if p.dim() >= 2], "weight_decay": how.weight_decay},
+            {"params": [p for p in ours if p.dim() < 2], "weight_decay": 0.0},
+        ],
         lr=how.learning_rate,
         betas=how.betas,
         fused=True,
     )
+
+
+def make_optimizers(model: Any, how: Optimisation) -> list[torch.optim.Optimizer]:
+    """AdamW alone, or AdamW for embeddings and norms and Muon for the matrices inside the layers.
+
+    Muon orthogonalises each matrix's update (Jordan et al. 2024; its rate is scaled to AdamW's update size as in
+    Liu et al. 2025, "Muon is scalable for LLM training", section 2.2).
+    """
+    if not how.muon_rate:
+        return [make_optimizer(model, how)]
+    inside = [p for name, p in model.named_parameters() if p.dim() == 2 and ".layers." in name and p.requires_grad]
+    muon = torch.optim.Muon(
+        inside, lr=how.muon_rate, weight_decay=how.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return [make_optimizer(model, how, skip={id(p) for p in inside}), muon]
 
 
 def require_finite(loss: float, step: int) -> None:
@@ -131,21 +153,23 @@ def train(
         TeachableError: the loss is not finite.
     """
     device = next(model.parameters()).device
-    optimizer = make_optimizer(model, how)
-    curve = _resume(model, optimizer, checkpoint)
+    optimizers = make_optimizers(model, how)
+    peaks = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
+    curve = _resume(model, optimizers, checkpoint)
     tokens = curve[-1].tokens if curve else 0
     model.train()
     saved_at = time.monotonic()
     for step in range(len(curve), len(steps)):
         batch = collate([sequences[i] for i in steps[step]], pad_id)
         rate = rate_at(step, len(steps), how)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        for group, peak in peaks:
+            group["lr"] = peak * rate / how.learning_rate
         loss = batch_loss(model, {k: v.to(device) for k, v in batch.items()})
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), how.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         value = loss.item()
         require_finite(value, step)
         tokens += int(batch["attention_mask"].sum())
@@ -153,24 +177,26 @@ def train(
         if on_step:
             on_step(curve[-1])
         if checkpoint and time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-            _save(model, optimizer, curve, checkpoint)
+            _save(model, optimizers, curve, checkpoint)
             saved_at = time.monotonic()
     model.eval()
     return curve
 
 
-def _save(model: Any, optimizer: torch.optim.Optimizer, curve: list[CurvePoint], path: Path) -> None:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": [asdict(p) for p in curve]}
+def _save(model: Any, optimizers: list[torch.optim.Optimizer], curve: list[CurvePoint], path: Path) -> None:
+    moments = [optimizer.state_dict() for optimizer in optimizers]
+    state = {"model": model.state_dict(), "optimizers": moments, "curve": [asdict(p) for p in curve]}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     torch.save(state, temporary)
     temporary.replace(path)
 
 
-def _resume(model: Any, optimizer: torch.optim.Optimizer, path: Path | None) -> list[CurvePoint]:
+def _resume(model: Any, optimizers: list[torch.optim.Optimizer], path: Path | None) -> list[CurvePoint]:
     if path is None or not path.exists():
         return []
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, moments in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(moments)
     return [CurvePoint(**p) for p in state["curve"]]

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers.utils import logging
+
 from teachable.records import Example, OnProgress, Progress
 from teachable.store.files import read_json, read_records, write_json
 from teachable.train.config import SftConfig
+from teachable.train.sft import sft
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,6 @@ def _report(on_progress: OnProgress | None, done: int, total: int, note: str) ->
 
 def tune_one(job: SftJob, base: str, config: SftConfig, n_steps: int, device: str) -> None:
     """Tune one model and write its record. Runs in a worker process."""
-    import torch
-    from transformers.utils import logging
-
-    from teachable.train.sft import sft
-
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     examples = read_records(job.examples, Example)

@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from transformers.utils import logging
+
 from teachable.chat import training_tokens
 from teachable.records import OnProgress, Progress
 from teachable.store.digest import digest, model_digest
@@ -20,6 +23,7 @@ from teachable.train.batches import bucketed_steps
 from teachable.train.config import PretrainConfig
 from teachable.train.corpus import conversations
 from teachable.train.embedded import build_model, build_tokenizer, save_model
+from teachable.train.loop import CurvePoint, Optimisation, TokenSequence, train
 
 CORPUS_VERSION = 1  # raise when the corpus, the tokenizer or the loop would give other weights than before
 DONE = "pretrain.json"  # written last: a cached model without it is not complete
@@ -94,7 +98,7 @@ def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progres
         if on_progress:
             on_progress(Progress(point.tokens, config.n_tokens, "tokens", point.tokens, f"loss {point.loss:.3f}"))
 
-    how = Optimisation(config.learning_rate, "cosine", config.warmup_frac, 0.01, 1.0, (0.9, 0.98))
+    how = Optimisation(config.learning_rate, "cosine", config.warmup_frac, 0.01, 1.0, (0.9, 0.98), config.muon_rate)
     checkpoint = folder.with_name(folder.name + ".checkpoint.pt")
     curve = train(model, sequences, steps, how, pad_id=tokenizer.pad_token_id, checkpoint=checkpoint, on_step=report)
     save_model(model, tokenizer, folder)

@@ -84,7 +84,8 @@ def sft(
         )
     torch.manual_seed(seed)
     model, tokenizer = load_trainable(base, device)
-    sequences = [TokenSequence(*map(tuple, training_tokens(tokenizer, e.messages))) for e in examples]
+    tokenized = (training_tokens(tokenizer, e.messages) for e in examples)
+    sequences = [TokenSequence(tuple(ids), tuple(mask)) for ids, mask in tokenized]
     steps = plan_steps([len(s.ids) for s in sequences], n_steps)
     how = Optimisation(
         learning_rate=config.learning_rate,

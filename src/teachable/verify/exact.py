@@ -23,7 +23,7 @@ _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 _THOUGHT_END = re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE)
 _MARKER = re.compile(r"\banswer[ \t]*(?:\*\*)?[ \t]*:[ \t]*(?:\*\*)?", re.IGNORECASE)
 _NUMBER = re.compile(r"([+-]?)([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?(?:\.([0-9]*))?")
-_WRAPPERS = "\"'`*_$“”‘’"  # noqa: RUF001
+_WRAPPERS = "\"'`*_$“”‘’"
 _TRAILING = ".,;:!?"
 
 

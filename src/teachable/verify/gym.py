@@ -56,7 +56,7 @@ def scorer(family: str) -> Scorer:
         from reasoning_gym.factory import get_score_answer_fn
     except ImportError as error:
         raise TeachableError(
-            "the verifier 'gym' needs reasoning-gym, which is not installed", mend="Install teachable[gym]"
+            "the verifier 'gym' needs reasoning-gym, which is not installed", mend="Install teachable[tasks]"
         ) from error
     try:
         found: Scorer = get_score_answer_fn(family)

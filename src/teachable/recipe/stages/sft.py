@@ -41,6 +41,7 @@ def run(ctx: StageContext) -> StageOutcome:
         "seeds": list(dict.fromkeys(seed for _, seed in sets)),
         "n_runs": len(sets),
         "n_steps": n_steps,
+        "budget_tokens": selected["budget_tokens"],
         "tokens_per_step": config.tokens_per_step,
         "backend": rows[0]["backend"],
         "seconds": round(sum(row["seconds"] for row in rows), 3),
