@@ -92,7 +92,8 @@ def test_a_finished_run_imports_nothing_heavy(toy: Command, command: str) -> Non
     toy("run", "recipe.yaml")
     result = toy(command, "recipe.yaml", flags=("-X", "importtime"))
     assert "everything is up to date" in result.stdout
-    assert not imported(result.stderr) & {*HEAVY}
+    # The rooms' arithmetic brings NumPy along; models and tables stay out.
+    assert not imported(result.stderr) & {*HEAVY} - {"numpy"}
 
 
 def test_json_is_one_document_on_stdout(toy: Command) -> None:

@@ -95,6 +95,19 @@ def test_the_loss_falls_on_what_can_be_learnt_by_heart(
     assert not model.training
 
 
+def test_muon_moves_the_matrices_inside_the_layers_and_adamw_the_rest(
+    tiny_llama: Callable[[], Any], sequences: list[TokenSequence], how: Optimisation
+) -> None:
+    model = tiny_llama()
+    adamw, muon = loop.make_optimizers(model, replace(how, muon_rate=4e-3))
+    names = {id(p): name for name, p in model.named_parameters()}
+    moved = [{names[id(p)] for group in o.param_groups for p in group["params"]} for o in (adamw, muon)]
+    assert moved[1] == {name for name in names.values() if ".layers." in name and "norm" not in name}
+    assert moved[0] == set(names.values()) - moved[1]
+    curve = train(model, sequences[:4], [[0, 1, 2, 3]] * 60, replace(how, muon_rate=4e-3), pad_id=PAD)
+    assert curve[-1].loss < 0.25 * curve[0].loss
+
+
 def test_the_curve_counts_steps_tokens_and_rates(
     tiny_llama: Callable[[], Any], sequences: list[TokenSequence], how: Optimisation
 ) -> None:
@@ -107,6 +120,7 @@ def test_the_curve_counts_steps_tokens_and_rates(
     assert [p.tokens for p in curve] == [sum(tokens[: n + 1]) for n in range(len(STEPS))]
 
 
+@pytest.mark.parametrize("muon_rate", [0.0, 4e-3])
 @pytest.mark.parametrize("last_step", [0, 4])
 def test_a_killed_run_resumes_to_the_same_weights(
     tiny_llama: Callable[[], Any],
@@ -115,7 +129,9 @@ def test_a_killed_run_resumes_to_the_same_weights(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     last_step: int,
+    muon_rate: float,
 ) -> None:
+    how = replace(how, schedule="linear", muon_rate=muon_rate)  # linear: a rate not taken up again shows
     undisturbed, checkpoint = tiny_llama(), tmp_path / "deep" / "run.pt"
     expected = train(undisturbed, sequences, STEPS, how, pad_id=PAD)
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", -1.0)  # after every step

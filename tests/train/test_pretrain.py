@@ -41,7 +41,7 @@ def test_the_second_call_finds_it_in_the_cache(
     def must_not_train(*args: object, **kwargs: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(loop, "train", must_not_train)
+    monkeypatch.setattr("teachable.train.pretrain.build_tokenizer", must_not_train)
     again = pretrain(small_config, undisturbed.path.parent.parent, n_threads=1)
     assert again.cached
     assert again.digest == undisturbed.digest

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -124,6 +125,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     monkeypatch: pytest.MonkeyPatch,
     last_step: int,
 ) -> None:
+    how = replace(how, schedule="linear")  # so that a rate that is not taken up again shows
     undisturbed, checkpoint = tiny_llama(), tmp_path / "run.pt"
     expected = train_with_trl(undisturbed, sequences, STEPS, how, pad_id=PAD)
 
@@ -197,6 +199,19 @@ def test_a_step_that_bears_no_loss_is_an_error_in_both(
     silent = [TokenSequence(s.ids, (True,) + (False,) * (len(s.ids) - 1)) for s in sequences]
     with pytest.raises(TeachableError, match="the loss became nan at step 0"):
         backend(tiny_llama(), silent, STEPS, how, pad_id=PAD)
+
+
+def test_the_loop_does_not_wait_for_trl_to_be_imported() -> None:
+    code = "import sys, teachable.train.sft; print([m for m in ('trl', 'datasets', 'accelerate') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
+def test_muon_is_not_silently_left_out(
+    tiny_llama: Callable[[], Any], sequences: list[TokenSequence], how: Optimisation
+) -> None:
+    with pytest.raises(ValueError, match="muon_rate must be 0"):
+        train_with_trl(tiny_llama(), sequences, STEPS, replace(how, muon_rate=1e-3), pad_id=PAD)
 
 
 @pytest.mark.parametrize("missing", ["trl", "datasets", "accelerate"])

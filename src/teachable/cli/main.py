@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from teachable.cli.ending import ending
+from teachable.errors import TeachableError
 
 app = typer.Typer(
     name="teachable",
@@ -190,11 +191,13 @@ def evaluate(
     with ending(out):
         from teachable.cli.work import run_stage
 
+        if not models and recipe is None and not (out / "run.yaml").is_file():
+            raise TeachableError("no model is named", where="evaluate", mend="Name the base first, then the others")
         base: str | None = None
         stages: dict[str, dict[str, Any]] = {}
         if models:
             base = models[0]
-            stages = {"models": {"paths": models[1:]}, "evaluate": {"needs": {"models": "models"}}}
+            stages = {"given": {"kind": "models", "paths": models[1:]}, "evaluate": {"needs": {"models": "given"}}}
         run_stage(
             "evaluate", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed,
             stages=stages, as_json=as_json,

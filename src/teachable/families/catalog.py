@@ -1,8 +1,8 @@
 """The built-in task families: which reasoning-gym generator, which levels, and what makes two questions the same.
 
-reasoning-gym writes the questions and owns the verdict; this module only says how to drive it. The six
-families are of different kinds (arithmetic, multiplication, algebra, number theory, a word problem, letters
-in text), and their levels run from what a model of half a million parameters masters to what it cannot do.
+reasoning-gym writes the questions and owns the verdict; this module only says how to drive it. The families are
+of different kinds (arithmetic, algebra, number theory, letters in text, spelling), and their levels run from what a
+model of half a million parameters masters to what it cannot do.
 
 A *content key* is what is left of a question once its phrasing is taken away: two questions with the same
 key are near-duplicates (the same numbers in another order or another sentence) and never stand on both
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from teachable.errors import TeachableError
-from teachable.records import Lineage, Message, Prompt, content_id
 from teachable.families import teacher
+from teachable.records import Lineage, Message, Prompt, content_id
 
 Entry = Mapping[str, Any]
 
@@ -57,24 +57,19 @@ def _terms_key(entry: Entry) -> str:
     return " ".join(str(t) for t in sorted(terms))
 
 
-def _factors_key(entry: Entry) -> str:
-    factors = sorted(int(f) for f in entry["metadata"]["expression"].split(" * "))
-    return " ".join(str(f) for f in factors)
-
-
 def _equation_key(entry: Entry) -> str:
     """The equation with its unknown renamed."""
     meta = entry["metadata"]
     return str(meta["equation"]).replace(str(meta["variable"]), "x")
 
 
-def _animals_key(entry: Entry) -> str:
-    return " ".join(f"{n} {animal}" for animal, n in sorted(entry["metadata"]["animals"].items()))
-
-
 def _letters_key(entry: Entry) -> str:
     meta = entry["metadata"]
     return f"{meta['target_letter']}: {' '.join(sorted(w.lower() for w in meta['span']))}"
+
+
+def _word_key(entry: Entry) -> str:
+    return str(entry["metadata"]["word"]).lower()
 
 
 def _chain(terms: int, digits: int) -> dict[str, Any]:
@@ -86,8 +81,8 @@ def _equation(low: int, high: int) -> dict[str, Any]:
     return {"min_terms": 2, "max_terms": 2, "min_value": low, "max_value": high, "operators_weights": weights}
 
 
-def _legs(animals: int, instances: int) -> dict[str, Any]:
-    return {"min_animals": animals, "max_animals": animals, "min_instances": 1, "max_instances": instances}
+def _spell(low: int, high: int) -> dict[str, Any]:
+    return {"min_word_len": low, "max_word_len": high}
 
 
 def _words(low: int, high: int) -> dict[str, Any]:
@@ -104,38 +99,28 @@ FAMILIES: Mapping[str, Family] = {
             teacher.chain_sum,
         ),
         Family(
-            "products",
-            (
-                {"min_digits": 1, "max_digits": 1},
-                {"min_digits": 1, "max_digits": 2},
-                {"min_digits": 2, "max_digits": 2},
-            ),
-            _factors_key,
-            teacher.products,
-        ),
-        Family(
             "simple_equations",
-            (_equation(1, 9), _equation(2, 15), _equation(2, 30), _equation(5, 60)),
+            (_equation(1, 5), _equation(1, 9), _equation(2, 20), _equation(5, 50)),
             _equation_key,
             teacher.simple_equations,
         ),
         Family(
             "gcd",
-            ({"max_value": 12}, {"max_value": 40}, {"max_value": 100}, {"max_value": 300}),
+            ({"max_value": 12}, {"max_value": 30}, {"max_value": 80}, {"max_value": 300}),
             _numbers_key,
             teacher.gcd,
-        ),
-        Family(
-            "leg_counting",
-            (_legs(1, 5), _legs(2, 5), _legs(2, 12), _legs(3, 12), _legs(4, 15)),
-            _animals_key,
-            teacher.leg_counting,
         ),
         Family(
             "letter_counting",
             (_words(1, 1), _words(2, 3), _words(4, 5), _words(6, 8)),
             _letters_key,
             teacher.letter_counting,
+        ),
+        Family(
+            "spell_backward",
+            (_spell(3, 3), _spell(4, 5), _spell(6, 7), _spell(8, 10)),
+            _word_key,
+            teacher.spell_backward,
         ),
     )
 }

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import re
+import string
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 Entry = Mapping[str, Any]
@@ -41,16 +41,6 @@ def _running_sum(terms: list[int]) -> list[str]:
 def chain_sum(entry: Entry) -> list[str]:
     """Left to right, one operation a line."""
     return _running_sum(signed_terms(entry["metadata"]["expression"]))
-
-
-def products(entry: Entry) -> list[str]:
-    """Partial products by the digits of the second factor, then their sum."""
-    left, right = (int(f) for f in entry["metadata"]["expression"].split(" * "))
-    digits = str(right)
-    parts = [int(d) * 10 ** (len(digits) - 1 - i) for i, d in enumerate(digits)]
-    parts = [p for p in parts if p] or [0]
-    steps = [f"{left} * {p} = {left * p}" for p in parts]
-    return steps + _running_sum([left * p for p in parts])
 
 
 def simple_equations(entry: Entry) -> list[str]:
@@ -84,24 +74,6 @@ def gcd(entry: Entry) -> list[str]:
     return steps
 
 
-@cache
-def legs_of_animals() -> Mapping[str, int]:
-    """How many legs each animal has, as the task's own generator counts them."""
-    from reasoning_gym.arithmetic.leg_counting import ANIMALS
-
-    return dict(ANIMALS)
-
-
-def leg_counting(entry: Entry) -> list[str]:
-    """Legs of each kind of animal, then their running sum."""
-    legs = legs_of_animals()
-    steps, parts = [], []
-    for animal, n in entry["metadata"]["animals"].items():
-        parts.append(n * legs[animal])
-        steps.append(f"{animal}: {n} * {legs[animal]} = {parts[-1]}")
-    return steps + _running_sum(parts)
-
-
 def letter_counting(entry: Entry) -> list[str]:
     """Each word with its own count and the count so far."""
     letter, total, steps = str(entry["metadata"]["target_letter"]), 0, []
@@ -112,17 +84,24 @@ def letter_counting(entry: Entry) -> list[str]:
     return steps
 
 
+def spell_backward(entry: Entry) -> list[str]:
+    """The word letter by letter, then the letters from the last to the first."""
+    word = str(entry["metadata"]["word"])
+    return [" ".join(word), " ".join(reversed(word))]
+
+
 def corrupt(steps: list[str], rng: random.Random, share: float) -> list[str]:
-    """Steps in which about `share` of the lines have one digit replaced by another.
+    """Steps in which about `share` of the lines have one digit (or, without digits, one letter) replaced.
 
     What a base model reads on the web: reasoning that is often wrong in the middle.
     """
     spoilt = []
     for step in steps:
-        digits = [i for i, c in enumerate(step) if c.isdigit()]
-        if digits and rng.random() < share:
-            at = rng.choice(digits)
-            other = rng.choice([d for d in "0123456789" if d != step[at]])
+        alphabet = string.digits if any(c.isdigit() for c in step) else string.ascii_lowercase
+        places = [i for i, c in enumerate(step) if c in alphabet]
+        if places and rng.random() < share:
+            at = rng.choice(places)
+            other = rng.choice([c for c in alphabet if c != step[at]])
             step = step[:at] + other + step[at + 1 :]
         spoilt.append(step)
     return spoilt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 BUILT_IN = "reasoning_gym"
-DEFAULT_FAMILIES = ("chain_sum", "products", "simple_equations", "gcd", "leg_counting", "letter_counting")
+DEFAULT_FAMILIES = ("chain_sum", "simple_equations", "gcd", "letter_counting", "spell_backward")
 
 
 class TasksConfig(BaseModel):

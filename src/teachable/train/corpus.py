@@ -29,7 +29,7 @@ def conversations(config: PretrainConfig) -> Iterator[list[Message]]:
     per_family = {name: [kind for kind in kinds if kind[0] == name] for name in FAMILIES}
     while True:
         kinds_here = per_family[rng.choice(list(FAMILIES))]
-        name, level = rng.choices(kinds_here, weights=[1.0 / level for _, level in kinds_here])[0]
+        name, level = rng.choices(kinds_here, weights=[level**-2.0 for _, level in kinds_here])[0]
         entry = next(streams[(name, level)])
         prompt = to_prompt(name, level, entry)
         if split_of(str(prompt.meta["content_key"]), SIDES) != "base":

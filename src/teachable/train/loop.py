@@ -120,9 +120,7 @@ def make_optimizers(model: Any, how: Optimisation) -> list[torch.optim.Optimizer
     if not how.muon_rate:
         return [make_optimizer(model, how)]
     inside = [p for name, p in model.named_parameters() if p.dim() == 2 and ".layers." in name and p.requires_grad]
-    muon = torch.optim.Muon(
-        inside, lr=how.muon_rate, weight_decay=how.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = torch.optim.Muon(inside, lr=how.muon_rate, weight_decay=how.weight_decay, adjust_lr_fn="match_rms_adamw")
     return [make_optimizer(model, how, skip={id(p) for p in inside}), muon]
 
 
@@ -154,7 +152,7 @@ def train(
     """
     device = next(model.parameters()).device
     optimizers = make_optimizers(model, how)
-    peaks = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
+    peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     curve = _resume(model, optimizers, checkpoint)
     tokens = curve[-1].tokens if curve else 0
     model.train()
@@ -162,8 +160,10 @@ def train(
     for step in range(len(curve), len(steps)):
         batch = collate([sequences[i] for i in steps[step]], pad_id)
         rate = rate_at(step, len(steps), how)
-        for group, peak in peaks:
-            group["lr"] = peak * rate / how.learning_rate
+        # The groups are looked up each time: resuming puts other ones in their place.
+        for optimizer, its_peaks in zip(optimizers, peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, its_peaks, strict=True):
+                group["lr"] = peak * rate / how.learning_rate
         loss = batch_loss(model, {k: v.to(device) for k, v in batch.items()})
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), how.max_grad_norm)

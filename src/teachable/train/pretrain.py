@@ -69,10 +69,8 @@ def pretrain(
 
 
 def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progress: OnProgress | None) -> None:
-    import torch
-    from transformers.utils import logging
 
-    from teachable.train.loop import CurvePoint, Optimisation, TokenSequence, train
+    from teachable.train.loop import TokenSequence
 
     logging.disable_progress_bar()
     torch.set_num_threads(n_threads)

@@ -62,7 +62,10 @@ def train_with_trl(
 
     Raises:
         TeachableError: the loss is not finite, or TRL is not installed.
+        ValueError: `how` asks for Muon, which the trainer, with its one optimizer, does not do.
     """
+    if how.muon_rate:
+        raise ValueError("training with TRL moves all weights by AdamW: muon_rate must be 0")
     _require_loss(sequences, steps)
     folder = checkpoint_folder(checkpoint) if checkpoint else None
     last = _last_complete(folder) if folder else None

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import logging
+
 from teachable.errors import TeachableError
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.records import Example, Progress, from_row
@@ -18,6 +20,7 @@ from teachable.train.sft import sft
 
 def run(ctx: StageContext) -> StageOutcome:
     """Train one model a set of examples. A killed stage goes on with the first set that it had not finished."""
+    logging.disable_progress_bar()  # one bar a run is enough, and it is the command line's
     config = ctx.config_as(SftConfig)
     selected = read_json(ctx.inputs["examples"] / "stats.json")
     base = read_json(ctx.inputs["base"] / "stats.json")["path"]
