@@ -75,9 +75,8 @@ class Ledgered:
         prompt = request.prompt
         if isinstance(prompt, str):
             return len(self._engine.encode(prompt))
-        if prompt and isinstance(prompt[0], int):
-            return len(prompt)
-        return len(self._engine.encode(list(prompt)))  # type: ignore[arg-type]
+        messages = [part for part in prompt if not isinstance(part, int)]
+        return len(self._engine.encode(messages)) if messages else len(prompt)
 
     async def _write(self, paid: Paid) -> None:
         """Return once `paid` is in the ledger; what else arrives in the same turn of the loop goes along."""

@@ -120,9 +120,8 @@ class TransformersEngine:
         prompt = request.prompt
         if isinstance(prompt, str):
             return self.encode(prompt)
-        if prompt and isinstance(prompt[0], int):
-            return [int(t) for t in prompt]  # type: ignore[call-overload]
-        return self.encode([Message(role=m["role"], content=m["content"]) for m in prompt])  # type: ignore[index]
+        ids = [part for part in prompt if isinstance(part, int)]
+        return ids or self.encode([part for part in prompt if not isinstance(part, int)])
 
     def _eos_ids(self) -> list[int]:
         eos = getattr(self.model.generation_config, "eos_token_id", None)

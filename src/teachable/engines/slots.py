@@ -21,6 +21,8 @@ class SlotLayer(CacheLayerMixin):
     """One layer's keys and values: [rows, kv heads, positions, head dim]."""
 
     is_sliding = False
+    keys: Any  # tensors once the first prompt is in
+    values: Any
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +35,7 @@ class SlotLayer(CacheLayerMixin):
 
     def reserve(self, n_rows: int, width: int, like: torch.Tensor) -> None:
         """Make room for `n_rows` rows of `width` positions; what is there stays."""
-        old = self.keys
+        old: torch.Tensor | None = self.keys
         if old is not None and old.shape[0] >= n_rows and old.shape[2] >= width:
             return
         rows = max(n_rows, old.shape[0] if old is not None else 0)

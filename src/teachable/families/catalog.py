@@ -39,7 +39,7 @@ class Family:
         levels: its generator's settings, easiest first; level 1 is the first.
         content_key: what identifies a question whatever its phrasing.
         solve: the rule-based teacher's worked steps, one a line, without the final answer line.
-        """
+    """
 
     name: str
     levels: tuple[Mapping[str, Any], ...]

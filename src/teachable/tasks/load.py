@@ -104,7 +104,9 @@ def _prompt(row: Mapping[str, Any], mapping: Mapping[str, str], where: str, sour
     messages = _messages(value("messages"), value("prompt"), where)
     answer = value("answer")
     if answer is None or not str(answer).strip():
-        raise TeachableError("this prompt has no reference answer", where=where, mend="Add an `answer`, or drop the row")
+        raise TeachableError(
+            "this prompt has no reference answer", where=where, mend="Add an `answer`, or drop the row"
+        )
     if not isinstance(answer, str | int | float):
         raise TeachableError(f"the answer is a {type(answer).__name__}", where=where, mend="Write it as text")
     verifier = str(value("verifier") or "exact")
@@ -129,7 +131,9 @@ def _meta(value: Any, where: str) -> Mapping[str, Any]:
         try:
             value = json.loads(value)
         except json.JSONDecodeError as error:
-            raise TeachableError(f"`meta` is no JSON object ({error})", where=where, mend="Mend it, or leave it out") from error
+            raise TeachableError(
+                f"`meta` is no JSON object ({error})", where=where, mend="Mend it, or leave it out"
+            ) from error
     if value is not None and not isinstance(value, Mapping):
         raise TeachableError("`meta` is no JSON object", where=where, mend="Mend it, or leave it out")
     return dict(value or {})
@@ -137,14 +141,19 @@ def _meta(value: Any, where: str) -> Mapping[str, Any]:
 
 def _messages(chat: Any, text: Any, where: str) -> tuple[Message, ...]:
     if isinstance(chat, list) and chat:
-        turns = [(m.get("role"), m.get("content")) if isinstance(m, Mapping) else (None, None) for m in chat]
-        if not all(isinstance(role, str) and isinstance(content, str) for role, content in turns):
-            raise TeachableError("`messages` needs a role and a content in every turn", where=where, mend="Complete it")
-        if turns[-1][0] != "user":
+        turns: list[Message] = []
+        for turn in chat:
+            role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
+            if not isinstance(role, str) or not isinstance(content, str):
+                raise TeachableError(
+                    "`messages` needs a role and a content in every turn", where=where, mend="Complete it"
+                )
+            turns.append(Message(role=role, content=content))
+        if turns[-1]["role"] != "user":
             raise TeachableError(
-                f"the last message is the {turns[-1][0]}'s", where=where, mend="End `messages` with the user's turn"
+                f"the last message is the {turns[-1]['role']}'s", where=where, mend="End `messages` with a user's turn"
             )
-        return tuple(Message(role=role, content=content) for role, content in turns)
+        return tuple(turns)
     if isinstance(text, str) and text.strip():
         return (Message(role="user", content=text),)
     raise TeachableError("this row has no prompt", where=where, mend="Fill it in, or drop the row")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import logging
 
 from teachable.chat import training_tokens
 from teachable.records import OnProgress, Progress
@@ -49,7 +48,7 @@ def model_folder(config: PretrainConfig, cache_dir: Path) -> Path:
 
 
 def pretrain(
-    config: PretrainConfig, cache_dir: Path, *, n_threads: int = 2, on_progress: OnProgress | None = None
+    config: PretrainConfig, cache_dir: Path, *, n_threads: int = 1, on_progress: OnProgress | None = None
 ) -> PretrainResult:
     """The embedded model of that config, trained now if this machine has not trained it before."""
     folder = model_folder(config, cache_dir)
@@ -72,7 +71,6 @@ def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progres
 
     from teachable.train.loop import TokenSequence
 
-    logging.disable_progress_bar()
     torch.set_num_threads(n_threads)
     started = time.monotonic()
     tokenizer = build_tokenizer(config)

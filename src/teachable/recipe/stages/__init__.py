@@ -2,4 +2,11 @@
 
 A runner reads its inputs' files, calls one function of its room, and writes what came of it. It knows files and
 nothing of the method; the room knows the method and nothing of files.
+
+Importing any of them turns the model library's own progress bars off, here and in worker processes: the command
+line shows one bar a stage.
 """
+
+from transformers.utils import logging
+
+logging.disable_progress_bar()

@@ -4,62 +4,92 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from teachable.engines.ledgered import Spending
 from teachable.evaluate import EvaluateConfig, score_model, summarise
-from teachable.recipe.sampling import asking
+from teachable.recipe.sampling import Place, asking, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
-from teachable.records import OnProgress, Progress, Prompt
+from teachable.recipe.workers import side_by_side
+from teachable.records import Progress, Prompt
 from teachable.store.files import read_json, read_records, read_rows, write_json, write_rows
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """One model to ask."""
+
+    name: str
+    arm: str
+    seed: int
+    model: Path
+    questions: Path
+    config: EvaluateConfig
+    request_seed: int
+    place: Place
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model's score rows and what they cost."""
+
+    rows: list[dict[str, Any]]
+    spent: Spending
 
 
 def run(ctx: StageContext) -> StageOutcome:
     """Write a score a question and model, and what they say together."""
     config = ctx.config_as(EvaluateConfig)
-    prompts = read_records(ctx.inputs["prompts"] / "heldout.parquet", Prompt)
-    base = Path(read_json(ctx.inputs["base"] / "stats.json")["path"])
+    base = read_json(ctx.inputs["base"] / "stats.json")
     trained = read_rows(ctx.inputs["models"] / "runs.parquet")
     # A path that this run made is relative to its folder; joining leaves an absolute one as it is.
-    models = [("base", "base", 0, base)]
+    models = [("base", "base", 0, Path(base["path"]))]
     models += [(f"{row['arm']}-{row['seed']}", row["arm"], row["seed"], ctx.run / row["path"]) for row in trained]
+    questions = ctx.inputs["prompts"] / "heldout.parquet"
+    place = place_of(ctx, int(base["n_params"]))
+    jobs = [ScoreJob(*model, questions, config, ctx.seed, place) for model in models]
     begun = time.perf_counter()
-    rows = []
-    tokens_in = tokens_out = reused = completions = 0
-    for index, (name, arm, seed, path) in enumerate(models):
-        with asking(ctx, path) as engine:
-            rows += asyncio.run(
-                score_model(
-                    name,
-                    arm,
-                    seed,
-                    prompts,
-                    engine=engine,
-                    config=config,
-                    request_seed=ctx.seed,
-                    on_progress=_of_all(ctx.on_progress, index, len(models), tokens_out),
-                )
-            )
-            tokens_in += engine.spent.tokens_in
-            tokens_out += engine.spent.tokens_out
-            reused += engine.spent.reused_tokens_out
-            completions += engine.spent.completions
+    done: list[Scored] = []
+
+    def finished(job: ScoreJob, scored: Scored) -> None:
+        done.append(scored)
+        tokens = sum(one.spent.tokens_out for one in done)
+        ctx.on_progress(Progress(len(done), len(jobs), "models", tokens, job.name))
+
+    ctx.on_progress(Progress(0, len(jobs), "models"))
+    scored = side_by_side(score_one, jobs, place.n_at_once, finished)
     seconds = time.perf_counter() - begun
+    rows = [row for one in scored for row in one.rows]
     write_rows(ctx.folder / "scores.parquet", rows)
     budget_tokens = read_json(ctx.inputs["models"] / "stats.json").get("budget_tokens")
     stats = summarise(rows, config, budget_tokens=budget_tokens, seed=ctx.seed)
     write_json(ctx.folder / "stats.json", {**stats, "n_models": len(models), "seconds": round(seconds, 3)})
+    tokens_out = sum(one.spent.tokens_out for one in scored)
     return StageOutcome(
         note=stats["verdict"]["sentence"],
-        prompts=len(prompts),
-        completions=completions,
-        tokens_in=tokens_in,
+        prompts=len(read_records(questions, Prompt)),
+        completions=sum(one.spent.completions for one in scored),
+        tokens_in=sum(one.spent.tokens_in for one in scored),
         tokens_out=tokens_out,
-        tokens_spent=tokens_out - reused,
+        tokens_spent=tokens_out - sum(one.spent.reused_tokens_out for one in scored),
     )
 
 
-def _of_all(on_progress: OnProgress, index: int, n_models: int, tokens_before: int) -> OnProgress:
-    """Progress with one model as progress with all of them."""
-    return lambda p: on_progress(
-        Progress(index * p.total + p.done, n_models * p.total, p.unit, tokens_before + p.tokens, p.note)
-    )
+def score_one(job: ScoreJob) -> Scored:
+    """Ask one model every held-out question. Runs in a worker process."""
+    questions = read_records(job.questions, Prompt)
+    with asking(job.place, job.model) as engine:
+        rows = asyncio.run(
+            score_model(
+                job.name,
+                job.arm,
+                job.seed,
+                questions,
+                engine=engine,
+                config=job.config,
+                request_seed=job.request_seed,
+            )
+        )
+        return Scored(rows, engine.spent)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from teachable.probe import ProbeConfig, probe, probe_stats
-from teachable.recipe.sampling import asking
+from teachable.recipe.sampling import asking, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.records import ZONES, Prompt
 from teachable.store.files import read_json, read_records, write_json, write_records
@@ -17,9 +17,9 @@ def run(ctx: StageContext) -> StageOutcome:
     """Write attempts, estimates and their counts."""
     config = ctx.config_as(ProbeConfig)
     prompts = read_records(ctx.inputs["prompts"] / "prompts.parquet", Prompt)
-    model = Path(read_json(ctx.inputs["base"] / "stats.json")["path"])
+    base = read_json(ctx.inputs["base"] / "stats.json")
     begun = time.perf_counter()
-    with asking(ctx, model) as engine:
+    with asking(place_of(ctx, int(base["n_params"])), Path(base["path"])) as engine:
         found = asyncio.run(probe(prompts, engine=engine, config=config, seed=ctx.seed, on_progress=ctx.on_progress))
         spent = engine.spent
     seconds = time.perf_counter() - begun

@@ -2,114 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import logging
-
 from teachable.errors import TeachableError
+from teachable.recipe.sampling import Place, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
-from teachable.records import Example, Progress, from_row
+from teachable.recipe.workers import side_by_side
+from teachable.records import Example, Progress
 from teachable.store.digest import digest, model_digest
-from teachable.store.files import read_json, read_rows, write_json, write_rows
+from teachable.store.files import read_json, read_records, write_json, write_rows
 from teachable.train.config import SftConfig
 from teachable.train.sft import sft
 
 
+@dataclass(frozen=True)
+class SftJob:
+    """One model to tune. `part` is where its record goes; `out` is its folder, `path` the same from the run."""
+
+    arm: str
+    seed: int
+    examples: Path
+    base: str
+    config: SftConfig
+    n_steps: int
+    out: Path
+    path: str
+    part: Path
+    place: Place
+
+    @property
+    def label(self) -> str:
+        """The model's name."""
+        return f"{self.arm}-{self.seed}"
+
+
 def run(ctx: StageContext) -> StageOutcome:
-    """Train one model a set of examples. A killed stage goes on with the first set that it had not finished."""
-    logging.disable_progress_bar()  # one bar a run is enough, and it is the command line's
+    """Train one model a set of examples. A killed stage goes on with the sets that it had not finished."""
     config = ctx.config_as(SftConfig)
-    selected = read_json(ctx.inputs["examples"] / "stats.json")
-    base = read_json(ctx.inputs["base"] / "stats.json")["path"]
-    sets = [(str(one["arm"]), int(one["seed"])) for one in selected["arms"] if one["n_examples"]]
-    if not sets:
-        raise TeachableError("the selection holds no examples to train on", mend="Lower the bar of the select stage")
-    examples = {one: _examples(ctx.inputs["examples"], *one) for one in sets}
-    n_steps = _steps([sum(e.n_tokens for e in those) for those in examples.values()], config.tokens_per_step)
-    total = n_steps * len(sets)
-    done = [
-        _train(ctx, config, base, arm, seed, examples[arm, seed], n_steps, (index * n_steps, total))
-        for index, (arm, seed) in enumerate(sets)
+    jobs = _jobs(ctx, config)
+    n_steps = jobs[0].n_steps
+    done = {job.label: record for job in jobs if (record := _recorded(job)) is not None}
+    n_kept = len(done)
+
+    def finished(job: SftJob, record: dict[str, Any]) -> None:
+        done[job.label] = record
+        ctx.on_progress(Progress(len(done), len(jobs), "models", _tokens(done.values()), job.label))
+
+    ctx.on_progress(Progress(n_kept, len(jobs), "models"))
+    waiting = [job for job in jobs if job.label not in done]
+    spent = side_by_side(train_one, waiting, jobs[0].place.n_at_once, finished)
+    records = [done[job.label] for job in jobs]
+    write_rows(ctx.folder / "runs.parquet", [record["run"] for record in records])
+    curves = [
+        {"arm": job.arm, "seed": job.seed, **point}
+        for job, record in zip(jobs, records, strict=True)
+        for point in record["curve"]
     ]
-    rows = [{name: value for name, value in one.items() if name != "curve"} for one in done]
-    curves = [{"arm": one["arm"], "seed": one["seed"], **point} for one in done for point in one["curve"]]
-    write_rows(ctx.folder / "runs.parquet", [{k: v for k, v in row.items() if k != "spent"} for row in rows])
     write_rows(ctx.folder / "curves.parquet", curves)
-    tokens = sum(row["n_tokens"] for row in rows)
     stats = {
-        "arms": list(dict.fromkeys(arm for arm, _ in sets)),
-        "seeds": list(dict.fromkeys(seed for _, seed in sets)),
-        "n_runs": len(sets),
+        "arms": list(dict.fromkeys(job.arm for job in jobs)),
+        "seeds": list(dict.fromkeys(job.seed for job in jobs)),
+        "n_runs": len(jobs),
         "n_steps": n_steps,
-        "budget_tokens": selected["budget_tokens"],
         "tokens_per_step": config.tokens_per_step,
-        "backend": rows[0]["backend"],
-        "seconds": round(sum(row["seconds"] for row in rows), 3),
-        "tokens": tokens,
+        "budget_tokens": read_json(ctx.inputs["examples"] / "stats.json").get("budget_tokens"),
+        "backend": records[0]["run"]["backend"],
+        "seconds": round(sum(record["run"]["seconds"] for record in records), 3),
+        "tokens": _tokens(records),
     }
     write_json(ctx.folder / "stats.json", stats)
-    for part in ctx.folder.glob(".part-*"):
-        part.unlink()
+    for job in jobs:
+        job.part.unlink(missing_ok=True)
     return StageOutcome(
-        note=f"{len(sets)} models of {n_steps} steps",
-        tokens_out=tokens,
-        tokens_spent=sum(row["n_tokens"] for row in rows if row["spent"]),
-        model_digest=digest([row["digest"] for row in rows]),
+        note=f"{len(jobs)} models of {n_steps} steps",
+        tokens_out=stats["tokens"],
+        tokens_spent=_tokens(spent),
+        model_digest=digest([record["run"]["digest"] for record in records]),
     )
 
 
-def _steps(set_tokens: Sequence[int], tokens_per_step: int) -> int:
-    """Steps that the smallest set fills; the arms were chosen at one budget, so the others differ by an example."""
-    return max(1, min(set_tokens) // tokens_per_step)
+def _jobs(ctx: StageContext, config: SftConfig) -> list[SftJob]:
+    selected = read_json(ctx.inputs["examples"] / "stats.json")
+    base = read_json(ctx.inputs["base"] / "stats.json")
+    sets = [one for one in selected["arms"] if one["n_examples"]]
+    if not sets:
+        raise TeachableError("the selection holds no examples to train on", mend="Lower the bar of the select stage")
+    # The arms were chosen at one budget and differ by less than an example: the same steps for all.
+    n_steps = max(1, min(int(one["n_tokens"]) for one in sets) // config.tokens_per_step)
+    jobs = []
+    for one in sets:
+        label = f"{one['arm']}-{one['seed']}"
+        out = ctx.model_path(label)
+        jobs.append(
+            SftJob(
+                arm=str(one["arm"]),
+                seed=int(one["seed"]),
+                examples=ctx.inputs["examples"] / "examples" / f"{label}.jsonl",
+                base=str(base["path"]),
+                config=config,
+                n_steps=n_steps,
+                out=out,
+                path=out.relative_to(ctx.run).as_posix(),  # the run folder may be moved
+                part=ctx.folder / f".part-{label}.json",
+                place=place_of(ctx, int(base["n_params"])),
+            )
+        )
+    return jobs
 
 
-def _examples(selected: Path, arm: str, seed: int) -> list[Example]:
-    return [from_row(Example, row) for row in read_rows(selected / "examples" / f"{arm}-{seed}.jsonl")]
+def _recorded(job: SftJob) -> dict[str, Any] | None:
+    """What a killed run had recorded of a model. One whose model has since gone is trained again."""
+    if not job.part.is_file():
+        return None
+    kept: dict[str, Any] = read_json(job.part)
+    return kept if job.out.is_dir() and model_digest(job.out) == kept["run"]["digest"] else None
 
 
-def _train(
-    ctx: StageContext,
-    config: SftConfig,
-    base: str,
-    arm: str,
-    seed: int,
-    examples: Sequence[Example],
-    n_steps: int,
-    progress: tuple[int, int],
-) -> dict[str, Any]:
-    """One model, or what a killed run had recorded of it. `progress` is (steps before it, steps of the stage)."""
-    before, total = progress
-    part = ctx.folder / f".part-{arm}-{seed}.json"
-    out = ctx.model_path(f"{arm}-{seed}")
-    if part.is_file():
-        kept: dict[str, Any] = read_json(part)
-        # A part is written after its model; one whose model has since gone is trained again.
-        if out.is_dir() and model_digest(out) == kept["digest"]:
-            return {**kept, "spent": False}
+def _tokens(records: Iterable[dict[str, Any]]) -> int:
+    return sum(record["run"]["n_tokens"] for record in records)
 
-    def step(point: Any) -> None:
-        ctx.on_progress(Progress(before + point.step, total, "steps", point.tokens, f"{arm}-{seed}"))
 
+def train_one(job: SftJob) -> dict[str, Any]:
+    """Tune one model and record it; the record is written after the model is saved. Runs in a worker process."""
+    job.place.set_threads()
     result = sft(
-        base,
-        examples,
-        config,
-        seed=seed,
-        out=out,
-        n_steps=n_steps,
-        device=ctx.resources.device,
-        checkpoint=ctx.folder / f".part-{arm}-{seed}.pt",
-        on_step=step,
+        job.base,
+        read_records(job.examples, Example),
+        job.config,
+        seed=job.seed,
+        out=job.out,
+        n_steps=job.n_steps,
+        device=job.place.resources.device,
+        checkpoint=job.part.with_suffix(".pt"),
     )
-    # The path is relative to the run folder, which may be moved.
-    row: dict[str, Any] = {"arm": arm, "seed": seed, "path": out.relative_to(ctx.run).as_posix()}
-    for name in ("digest", "n_examples", "n_steps", "n_tokens", "n_response_tokens", "backend"):
-        row[name] = getattr(result, name)
-    row["final_loss"] = result.curve[-1].loss
-    row["seconds"] = round(result.seconds, 3)
-    row["curve"] = [asdict(point) for point in result.curve]
-    write_json(part, row)
-    return {**row, "spent": True}
+    run = {"arm": job.arm, "seed": job.seed, "path": job.path}
+    run |= {
+        name: getattr(result, name)
+        for name in ("digest", "n_examples", "n_steps", "n_tokens", "n_response_tokens", "backend")
+    }
+    run |= {"final_loss": result.curve[-1].loss, "seconds": round(result.seconds, 3)}
+    record = {"run": run, "curve": [asdict(point) for point in result.curve]}
+    write_json(job.part, record)
+    return record
