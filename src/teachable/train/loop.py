@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -93,6 +94,34 @@ def batch_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     )
 
 
+def gradients_in_parts(model: Any, parts: Sequence[dict[str, torch.Tensor]], pool: ThreadPoolExecutor) -> float:
+    """The batch's loss, and its gradients in `.grad`, each part of the batch computed on a thread of its own.
+
+    The mean is over the loss-bearing tokens of all parts, and parts are added up in their order: the result depends
+    on how the batch was cut and not on how many threads there are.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def one(part: dict[str, torch.Tensor]) -> tuple[float, tuple[torch.Tensor, ...]]:
+        logits_B_T_V = model(input_ids=part["input_ids"], use_cache=False).logits
+        total = torch.nn.functional.cross_entropy(
+            logits_B_T_V[:, :-1].flatten(0, 1).float(),
+            part["labels"][:, 1:].flatten(),
+            ignore_index=IGNORE,
+            reduction="sum",
+        )
+        return total.item(), torch.autograd.grad(total, parameters)
+
+    n_tokens = sum(int((part["labels"][:, 1:] != IGNORE).sum()) for part in parts)
+    done = list(pool.map(one, parts))
+    for i, parameter in enumerate(parameters):
+        gradient = done[0][1][i]
+        for _, others in done[1:]:
+            gradient = gradient + others[i]
+        parameter.grad = gradient / n_tokens
+    return sum(total for total, _ in done) / n_tokens
+
+
 def make_optimizer(model: Any, how: Optimisation, *, skip: Collection[int] = ()) -> torch.optim.AdamW:
     """AdamW whose weight decay is on matrices only: norms and biases are not decayed.
 
@@ -141,10 +170,13 @@ def train(
     pad_id: int,
     checkpoint: Path | None = None,
     on_step: Callable[[CurvePoint], None] | None = None,
+    n_parts: int = 1,
 ) -> list[CurvePoint]:
     """Train `model` in place, one optimiser step for each list of indices in `steps`.
 
     Args:
+        n_parts: cut each batch into so many parts and compute them on as many threads (a small model's products are
+            too small to be worth splitting, its batch is not). It changes the rounding, not the method.
         checkpoint: a file to save to every quarter of a minute and to resume from; None is off.
 
     Raises:
@@ -157,28 +189,35 @@ def train(
     tokens = curve[-1].tokens if curve else 0
     model.train()
     saved_at = time.monotonic()
+    pool = ThreadPoolExecutor(n_parts)
     for step in range(len(curve), len(steps)):
-        batch = collate([sequences[i] for i in steps[step]], pad_id)
         rate = rate_at(step, len(steps), how)
         # The groups are looked up each time: resuming puts other ones in their place.
         for optimizer, its_peaks in zip(optimizers, peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, its_peaks, strict=True):
                 group["lr"] = peak * rate / how.learning_rate
-        loss = batch_loss(model, {k: v.to(device) for k, v in batch.items()})
-        loss.backward()
+        cut = [steps[step][part::n_parts] for part in range(n_parts)]
+        parts = [collate([sequences[i] for i in indices], pad_id) for indices in cut if indices]
+        parts = [{k: v.to(device) for k, v in part.items()} for part in parts]
+        if len(parts) > 1:
+            value = gradients_in_parts(model, parts, pool)
+        else:
+            loss = batch_loss(model, parts[0])
+            loss.backward()
+            value = loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), how.max_grad_norm)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        value = loss.item()
         require_finite(value, step)
-        tokens += int(batch["attention_mask"].sum())
+        tokens += sum(int(part["attention_mask"].sum()) for part in parts)
         curve.append(CurvePoint(step=step, tokens=tokens, loss=value, lr=rate))
         if on_step:
             on_step(curve[-1])
         if checkpoint and time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
             _save(model, optimizers, curve, checkpoint)
             saved_at = time.monotonic()
+    pool.shutdown()
     model.eval()
     return curve
 
