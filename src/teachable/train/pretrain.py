@@ -25,6 +25,7 @@ from teachable.train.embedded import build_model, build_tokenizer, save_model
 from teachable.train.loop import CurvePoint, Optimisation, TokenSequence, train
 
 CORPUS_VERSION = 1  # raise when the corpus, the tokenizer or the loop would give other weights than before
+PARTS = 2  # of every batch, on as many threads: 1.6 times the tokens a second on two cores
 DONE = "pretrain.json"  # written last: a cached model without it is not complete
 
 
@@ -96,7 +97,16 @@ def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progres
 
     how = Optimisation(config.learning_rate, "cosine", config.warmup_frac, 0.01, 1.0, (0.9, 0.98), config.muon_rate)
     checkpoint = folder.with_name(folder.name + ".checkpoint.pt")
-    curve = train(model, sequences, steps, how, pad_id=tokenizer.pad_token_id, checkpoint=checkpoint, on_step=report)
+    curve = train(
+        model,
+        sequences,
+        steps,
+        how,
+        pad_id=tokenizer.pad_token_id,
+        checkpoint=checkpoint,
+        on_step=report,
+        n_parts=PARTS,
+    )
     save_model(model, tokenizer, folder)
     facts = {
         "config": config.model_dump(mode="json"),
