@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import random
@@ -32,8 +33,8 @@ from teachable.engines.local import TransformersEngine
 from teachable.evaluate import EvaluateConfig, score_model, summarise
 from teachable.probe import ProbeConfig, probe
 from teachable.recipe.config import Resources
-from teachable.recipe.load import load_recipe
 from teachable.recipe.kinds import STAGE_KINDS
+from teachable.recipe.load import load_recipe
 from teachable.recipe.packaged import packaged_recipe
 from teachable.recipe.workers import side_by_side
 from teachable.records import Estimate, Prompt, Solution
@@ -177,7 +178,7 @@ def tokens_to_reach(curve: Mapping[int, float], target: float) -> float | None:
     points = sorted(curve.items())
     if points[0][1] >= target:
         return float(points[0][0])
-    for (t0, a0), (t1, a1) in zip(points, points[1:], strict=False):
+    for (t0, a0), (t1, a1) in itertools.pairwise(points):
         if a1 >= target:
             share = (target - a0) / (a1 - a0)
             return math.exp(math.log(t0) + share * (math.log(t1) - math.log(t0)))
@@ -228,6 +229,7 @@ def tabulate(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run what is missing, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2)

@@ -16,7 +16,7 @@ from teachable.families.catalog import FAMILIES, SIDES, family, questions, to_pr
 from teachable.overlap.split import split_of
 from teachable.records import OnProgress, Progress, Prompt, Solution
 from teachable.tasks.config import TasksConfig
-from teachable.verify import get, judge
+from teachable.verify import get, judge, prove_on_gold
 
 MISSES_BEFORE_EXHAUSTED = 400  # draws in a row without a new question: the level has no more to give
 SOLUTION_SOURCE = "rule-based teacher"
@@ -95,6 +95,30 @@ async def build_tasks(config: TasksConfig, seed: int, on_progress: OnProgress | 
     heldout_side = tuple(p for p in unique if split_of(str(p.meta["content_key"]), SIDES) == "heldout")
     solutions = await _solve(pool_side, rejected)
     return TaskSet(pool_side, heldout_side, solutions, tuple(sorted(rejected.items())))
+
+
+def drop_unprovable(tasks: TaskSet) -> TaskSet:
+    """The same tasks without the questions on which their verifier is not to be trusted, before any compute is spent.
+
+    A verifier must accept the question's own answer, and reject a near-miss and an empty answer.
+
+    Raises:
+        TeachableError: no question of the pool, or of the held-out set, is left.
+    """
+    faults = {fault.prompt_id: fault for fault in prove_on_gold([*tasks.pool, *tasks.heldout])}
+    if not faults:
+        return tasks
+    counts = Counter(f"the verifier is wrong on {fault.tried}: {fault.reason}" for fault in faults.values())
+    pool = tuple(p for p in tasks.pool if p.id not in faults)
+    heldout = tuple(p for p in tasks.heldout if p.id not in faults)
+    if not pool or not heldout:
+        first = next(iter(faults.values()))
+        raise TeachableError(
+            f"the verifiers fail on all questions, as on {first.prompt_id}: wrong on {first.tried} ({first.reason})",
+            mend="Choose another verifier, or check the reference answers",
+        )
+    solutions = tuple(s for s in tasks.solutions if s.prompt_id not in faults)
+    return TaskSet(pool, heldout, solutions, (*tasks.rejected, *sorted(counts.items())))
 
 
 async def _solve(prompts: Sequence[Prompt], rejected: Counter[str]) -> tuple[Solution, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,21 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "verifier": ("verifier",),
 }
 DEFAULT_DOMAIN = "all"
+FORMATS = (".jsonl", ".parquet")
+REPEATED = "an earlier row says the same"
 
 
 @dataclass(frozen=True)
 class PromptFile:
-    """A file's prompts, the responses that came with them, and which column was read as what."""
+    """A file's prompts, the responses that came with them, and which column was read as what.
+
+    `n_repeated` counts rows that say again what an earlier row said; they are left out.
+    """
 
     prompts: tuple[Prompt, ...]
     responses: Mapping[str, str]
     mapping: Mapping[str, str]
+    n_repeated: int = 0
 
 
 def _mapping(rows: Sequence[Mapping[str, Any]], path: Path) -> dict[str, str]:
@@ -69,9 +75,13 @@ def read_prompts(path: Path, *, source: str = "") -> PromptFile:
     """The prompts of a JSONL or Parquet file.
 
     Raises:
-        TeachableError: no such file, an empty one, a broken line, no prompt or answer in a row, an unknown
-            verifier, or two different rows with one id.
+        TeachableError: no such file, one of another kind, an empty one, a broken line, no prompt or answer in a
+            row, an unknown verifier, or two different rows with one id.
     """
+    if path.is_file() and path.suffix not in FORMATS:
+        raise TeachableError(
+            f"prompts are read from {' or '.join(FORMATS)} files", where=str(path), mend="Write it as one of these"
+        )
     rows = read_rows(path)
     if not rows:
         raise TeachableError("the file holds no prompts", where=str(path), mend="Write one JSON object a line")
@@ -79,38 +89,44 @@ def read_prompts(path: Path, *, source: str = "") -> PromptFile:
     prompts: dict[str, Prompt] = {}
     responses: dict[str, str] = {}
     first_seen: dict[str, int] = {}
+    n_repeated = 0
     for number, row in enumerate(rows, start=1):
         where = f"{path}, row {number}"
         prompt = _prompt(row, mapping, where, source or path.name)
-        earlier = prompts.get(prompt.id)
-        if earlier is not None and earlier != prompt:
+        earlier = prompts.setdefault(prompt.id, prompt)
+        if replace(earlier, lineage=()) != replace(prompt, lineage=()):
             raise TeachableError(
                 f"the id {prompt.id!r} was used by row {first_seen[prompt.id]} for another prompt",
                 where=where,
                 mend="Give every prompt an id of its own, or leave ids out",
             )
-        prompts[prompt.id] = prompt
+        n_repeated += earlier is not prompt
         first_seen.setdefault(prompt.id, number)
         response = row.get(mapping.get("response", ""))
         if isinstance(response, str) and response.strip():
             responses[prompt.id] = response
-    return PromptFile(tuple(prompts.values()), responses, mapping)
+    return PromptFile(tuple(prompts.values()), responses, mapping, n_repeated)
 
 
 def _prompt(row: Mapping[str, Any], mapping: Mapping[str, str], where: str, source: str) -> Prompt:
     def value(name: str) -> Any:
         return row.get(mapping[name]) if name in mapping else None
 
+    _require_text(row, where)
     messages = _messages(value("messages"), value("prompt"), where)
     answer = value("answer")
-    if answer is None or not str(answer).strip():
+    # A table's empty cell may come as a NaN, the one value that differs from itself.
+    if answer is None or answer != answer or not str(answer).strip():
         raise TeachableError(
             "this prompt has no reference answer", where=where, mend="Add an `answer`, or drop the row"
         )
     if not isinstance(answer, str | int | float):
         raise TeachableError(f"the answer is a {type(answer).__name__}", where=where, mend="Write it as text")
     verifier = str(value("verifier") or "exact")
-    get(verifier)
+    try:
+        get(verifier)
+    except TeachableError as error:
+        raise TeachableError(error.what, where=where, mend=error.mend) from error
     level = value("level")
     given = value("id")
     return Prompt(
@@ -123,6 +139,18 @@ def _prompt(row: Mapping[str, Any], mapping: Mapping[str, str], where: str, sour
         meta=_meta(row.get("meta"), where),
         lineage=(Lineage(parent=source, transform="read", params=where.rpartition(", ")[2]),),
     )
+
+
+def _require_text(row: Mapping[str, Any], where: str) -> None:
+    r"""Refuse half a character ("\ud800" in JSON), which no file of ours and no tokenizer could take."""
+    try:
+        json.dumps(row, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        raise TeachableError(
+            f"this row holds half a character, {error.object[error.start : error.end]!a}",
+            where=where,
+            mend="Mend its text, or drop the row",
+        ) from error
 
 
 def _meta(value: Any, where: str) -> Mapping[str, Any]:
@@ -153,8 +181,9 @@ def _messages(chat: Any, text: Any, where: str) -> tuple[Message, ...]:
             raise TeachableError(
                 f"the last message is the {turns[-1]['role']}'s", where=where, mend="End `messages` with a user's turn"
             )
-        return tuple(turns)
-    if isinstance(text, str) and text.strip():
+        if turns[-1]["content"].strip():
+            return tuple(turns)
+    elif isinstance(text, str) and text.strip():
         return (Message(role="user", content=text),)
     raise TeachableError("this row has no prompt", where=where, mend="Fill it in, or drop the row")
 
@@ -190,5 +219,6 @@ async def load_tasks(path: Path, config: TasksConfig) -> tuple[TaskSet, Mapping[
             solutions.append(Solution(prompt.id, file.responses[prompt.id], "organic", verdict.reason))
         else:
             rejected.append(verdict.reason)
+    rejected += [REPEATED] * file.n_repeated
     counts = {reason: rejected.count(reason) for reason in sorted(set(rejected))}
     return TaskSet(pool, heldout, tuple(solutions), tuple(counts.items())), file.mapping

@@ -6,7 +6,9 @@ and the initial weights are drawn from `config.seed`.
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from teachable.train.loop import CurvePoint, Optimisation, TokenSequence, train
 
 CORPUS_VERSION = 1  # raise when the corpus, the tokenizer or the loop would give other weights than before
 PARTS = 2  # of every batch, on as many threads: 1.6 times the tokens a second on two cores
-DONE = "pretrain.json"  # written last: a cached model without it is not complete
+DONE = "pretrain.json"
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,14 @@ def pretrain(
 
 
 def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progress: OnProgress | None) -> None:
-
-    from teachable.train.loop import TokenSequence
-
     torch.set_num_threads(n_threads)
     started = time.monotonic()
     tokenizer = build_tokenizer(config)
-    sequences: list[TokenSequence] = []
-    n_tokens = 0
-    for conversation in conversations(config):
-        ids, mask = training_tokens(tokenizer, conversation)
-        sequences.append(TokenSequence(tuple(ids), tuple(mask)))
-        n_tokens += len(ids)
-        if on_progress and len(sequences) % 2000 == 0:
-            on_progress(Progress(0, config.n_tokens, "tokens", note=f"writing the corpus: {n_tokens:,} tokens"))
-        if n_tokens * config.n_epochs >= config.n_tokens:
-            break
+    sequences = _corpus(config, tokenizer, on_progress)
+    lengths = [len(s.ids) for s in sequences]
     steps: list[list[int]] = []
     for epoch in range(config.n_epochs):
-        rng = random.Random(f"order {config.seed} {epoch}")
-        steps += bucketed_steps([len(s.ids) for s in sequences], config.tokens_per_step, rng)
+        steps += bucketed_steps(lengths, config.tokens_per_step, random.Random(f"order {config.seed} {epoch}"))
     model = build_model(config, tokenizer)
 
     def report(point: CurvePoint) -> None:
@@ -107,7 +97,6 @@ def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progres
         on_step=report,
         n_parts=PARTS,
     )
-    save_model(model, tokenizer, folder)
     facts = {
         "config": config.model_dump(mode="json"),
         "n_params": model.num_parameters(),
@@ -115,8 +104,36 @@ def _train_into(folder: Path, config: PretrainConfig, n_threads: int, on_progres
         "seconds": round(time.monotonic() - started, 1),
         "curve": [asdict(p) for p in thin(curve)],
     }
-    write_json(folder / DONE, facts)
+    _keep(model, tokenizer, facts, folder)
     checkpoint.unlink(missing_ok=True)
+
+
+def _corpus(config: PretrainConfig, tokenizer: Any, on_progress: OnProgress | None) -> list[TokenSequence]:
+    """Texts of `n_tokens / n_epochs` tokens, the loss on the answers."""
+    sequences: list[TokenSequence] = []
+    n_tokens = 0
+    for conversation in conversations(config):
+        ids, mask = training_tokens(tokenizer, conversation)
+        sequences.append(TokenSequence(tuple(ids), tuple(mask)))
+        n_tokens += len(ids)
+        if on_progress and len(sequences) % 2000 == 0:
+            on_progress(Progress(0, config.n_tokens, "tokens", note=f"writing the corpus: {n_tokens:,} tokens"))
+        if n_tokens * config.n_epochs >= config.n_tokens:
+            break
+    return sequences
+
+
+def _keep(model: Any, tokenizer: Any, facts: dict[str, Any], folder: Path) -> None:
+    """Put the model into the cache as a whole. Where two runs trained it at once, the first one stays."""
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    save_model(model, tokenizer, unfinished)
+    write_json(unfinished / DONE, facts)
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if not (folder / DONE).exists():
+            raise
 
 
 def thin(curve: list[Any], n: int = 120) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.records import Prompt
 from teachable.store.files import write_json, write_records
-from teachable.tasks.build import TaskSet, build_tasks
+from teachable.tasks.build import TaskSet, build_tasks, drop_unprovable
 from teachable.tasks.config import BUILT_IN, TasksConfig
 from teachable.tasks.load import load_tasks
 
@@ -24,6 +24,7 @@ def run(ctx: StageContext) -> StageOutcome:
     else:
         tasks, mapping = asyncio.run(load_tasks(Path(config.source), config))
         columns = dict(mapping)
+    tasks = drop_unprovable(tasks)
     write_records(ctx.folder / "prompts.parquet", tasks.pool)
     write_records(ctx.folder / "heldout.parquet", tasks.heldout)
     write_records(ctx.folder / "solutions.parquet", tasks.solutions)
