@@ -64,8 +64,10 @@ class Ledgered:
             self.spent.reused_completions += len(completions)
             self.spent.reused_tokens_out += sum(len(c.token_ids) for c in completions)
         else:
-            completions = await self._engine.sample(request)
-            await self._write(Paid(key, completions, n_prompt_tokens))
+            sampled = await self._engine.sample(request)
+            await self._write(Paid(key, sampled, n_prompt_tokens))
+            # What is written counts: another process, or an earlier request for fewer samples, may have come first.
+            completions = (self._ledger.get(key) or [])[: request.n]
         self.spent.completions += len(completions)
         self.spent.tokens_in += n_prompt_tokens
         self.spent.tokens_out += sum(len(c.token_ids) for c in completions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from teachable.errors import TeachableError
 from teachable.recipe.kinds import STAGE_KINDS
@@ -13,7 +14,14 @@ RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 STARTER = RECIPES / "starter"
 _RECIPE = "recipe.yaml"
 # What an own recipe needs other than by default: its prompts, and sizes that ten of them can fill.
-_STARTER_VALUES: dict[str, dict[str, object]] = {"tasks": {"source": "prompts.jsonl"}}
+# Ten prompts fill no budget of thousands of tokens; with these values they can be seen going through all stages.
+_STARTER_VALUES: dict[str, dict[str, Any]] = {
+    "tasks": {"source": "prompts.jsonl", "heldout_frac": 0.3},
+    "probe": {"max_tokens": 128},
+    "select": {"arms": ["teachable", "random"], "budget_tokens": 1000, "max_epochs": 100},
+    "sft": {"tokens_per_step": 128},
+    "evaluate": {"max_tokens": 128},
+}
 _STARTER_STAGES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate", "report")
 
 

@@ -17,8 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
 from typing import TypeVar
+
+from teachable.errors import TeachableError
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -50,6 +53,7 @@ def side_by_side(
 
     Raises:
         whatever `function` raises, the first time that it does; jobs under way are ended.
+        TeachableError: a worker process was killed.
     """
     if n_workers <= 1 or len(jobs) <= 1:
         results = []
@@ -65,6 +69,13 @@ def side_by_side(
         for future in as_completed(futures):
             on_done(jobs[futures[future]], future.result())
         return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        stop.set()
+        raise TeachableError(
+            "a worker process was killed before its job was done, as systems do when memory runs out",
+            mend="Run the same command again, with --set resources.workers=1 if memory is short; "
+            "what was finished is kept",
+        ) from error
     except BaseException:
         stop.set()
         raise

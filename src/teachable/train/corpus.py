@@ -19,7 +19,7 @@ from teachable.train.config import PretrainConfig
 
 
 def conversations(config: PretrainConfig) -> Iterator[list[Message]]:
-    """An endless stream of question and answer pairs: families in equal shares, a level in proportion to 1/level.
+    """An endless stream of question and answer pairs: families in equal shares, a level in proportion to 1/level².
 
     Easy questions are the common ones, as in any text that a model reads.
     """
