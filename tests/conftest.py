@@ -1,4 +1,4 @@
-"""What every test runs under: one thread, no network for model hubs, and a cache of its own.
+"""What every test runs under: one thread, no network for model hubs, and a cache of its own; the embedded tokenizer.
 
 The environment is set when pytest imports this file, before any test module imports torch or a Hugging Face
 library, since both read it only once. Worker processes of pytest-xdist inherit the first process's cache folder, so
@@ -11,8 +11,13 @@ import atexit
 import os
 import shutil
 import tempfile
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from teachable.train import embedded
+from teachable.train.config import PretrainConfig
 
 _OURS = "TEACHABLE_TEST_CACHE"
 
@@ -48,6 +53,40 @@ def _isolate() -> None:
 
 
 _isolate()
+
+# Tests share a machine with each other and with much else: a turn that comes late is no failure.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def small_config() -> PretrainConfig:
+    """An embedded model that is read into being in a second: 6,000 tokens, 7 thousand parameters."""
+    return PretrainConfig(
+        hidden_size=16,
+        n_layers=1,
+        n_heads=2,
+        n_kv_heads=1,
+        intermediate_size=32,
+        vocab_size=320,
+        n_tokens=6000,
+        tokens_per_step=500,
+    )
+
+
+@pytest.fixture(scope="session")
+def few_tokenizer_texts() -> Any:
+    """The tokenizer learns from fewer texts, which is most of the time of a small model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "N_TOKENIZER_TEXTS", 300)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tokenizer(small_config: PretrainConfig, few_tokenizer_texts: None) -> Any:
+    """The embedded model's tokenizer."""
+    pytest.importorskip("reasoning_gym")
+    return embedded.build_tokenizer(small_config)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

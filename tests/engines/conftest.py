@@ -7,27 +7,19 @@ from pathlib import Path
 import pytest
 
 from teachable.train.config import PretrainConfig
-from teachable.train.embedded import CHAT_TEMPLATE, CONTEXT, SPECIAL_TOKENS, build_model, save_model
+from teachable.train.embedded import SPECIAL_TOKENS, build_model, chat_tokenizer, save_model
 
 
 def tiny_tokenizer():
     """A byte-level tokenizer without merges: no corpus is needed."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {token: i for i, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
     inner = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     inner.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<|pad|>",
-        eos_token="<|end|>",
-        additional_special_tokens=["<|user|>", "<|assistant|>"],
-        chat_template=CHAT_TEMPLATE,
-        model_max_length=CONTEXT,
-    )
+    return chat_tokenizer(inner)
 
 
 @pytest.fixture(scope="session")

@@ -114,3 +114,58 @@ def test_after_a_failure_the_engine_still_works(engine: TransformersEngine) -> N
     with pytest.raises(TeachableError):
         sample_all(engine, [Request("x" * 5000, max_tokens=10)])
     assert len(sample_all(engine, [Request("abc", n=2, max_tokens=3)])[0]) == 2
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2", "mistral"])
+def test_other_families_of_models_sample_as_generate_does(family: str, tiny_model: Path, tmp_path: Path) -> None:
+    """Learned positions, biases, a sliding window: none of it is ours to know."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    sizes = {
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+        "qwen2": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
+        "mistral": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
+    }[family]
+    if family != "gpt2":
+        sizes |= {"num_key_value_heads": 2, "max_position_embeddings": 256}
+    eos = tokenizer.eos_token_id
+    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), eos_token_id=eos, bos_token_id=None, **sizes)
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() >= 2:
+                parameter.mul_(6.0)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    engine = TransformersEngine(tmp_path, dtype="float32", batch_rows=8)
+    ours = sample_all(engine, [Request(p, n=1, max_tokens=16, temperature=0.0) for p in PROMPTS])
+    for prompt, [completion] in zip(PROMPTS, ours, strict=True):
+        ids = torch.tensor([engine.encode(prompt)])
+        theirs = model.eval().generate(ids, do_sample=False, max_new_tokens=16, pad_token_id=0)[0, ids.shape[1] :]
+        assert list(completion.token_ids) == theirs.tolist()
+
+
+def test_layers_without_full_attention_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = AutoConfig.for_model("gemma2", vocab_size=len(tokenizer), num_key_value_heads=2, head_dim=8, **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(TeachableError, match="layers of the kind sliding_attention"):
+        TransformersEngine(tmp_path, dtype="float32")
+
+
+def test_a_prompt_that_ends_in_the_end_token_is_continued(engine: TransformersEngine) -> None:
+    ids = (*engine.encode("abc"), engine.tokenizer.eos_token_id)
+    [[completion]] = sample_all(engine, [Request(ids, n=1, max_tokens=5, seed=2)])
+    assert len(completion.token_ids) >= 1
+
+
+def test_a_prompt_of_one_token(engine: TransformersEngine) -> None:
+    [[completion]] = sample_all(engine, [Request((7,), n=1, max_tokens=6, temperature=0.0)])
+    theirs = engine.model.generate(torch.tensor([[7]]), do_sample=False, max_new_tokens=6)[0, 1:].tolist()
+    assert list(completion.token_ids) == theirs

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.families.conftest import KINDS, N, SEEDS, Draw
+from tests.families.conftest import KINDS, SEEDS, Draw, N
 
 from teachable.errors import TeachableError
 from teachable.families import catalog

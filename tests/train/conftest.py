@@ -1,4 +1,4 @@
-"""Tiny real parts: a Llama of some thousand parameters, sequences to train it on, the embedded tokenizer."""
+"""Tiny real parts: a Llama of some thousand parameters, and sequences to train it on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from tests.train.toy import PAD, VOCAB
 
-from teachable.train import embedded
-from teachable.train.config import PretrainConfig
 from teachable.train.loop import Optimisation, TokenSequence
 
 
@@ -65,33 +63,3 @@ def how() -> Optimisation:
         max_grad_norm=0.3,
         betas=(0.9, 0.98),
     )
-
-
-@pytest.fixture(scope="session")
-def small_config() -> PretrainConfig:
-    """An embedded model that is read into being in a second: 6,000 tokens, 7 thousand parameters."""
-    return PretrainConfig(
-        hidden_size=16,
-        n_layers=1,
-        n_heads=2,
-        n_kv_heads=1,
-        intermediate_size=32,
-        vocab_size=320,
-        n_tokens=6000,
-        tokens_per_step=500,
-    )
-
-
-@pytest.fixture(scope="session")
-def few_tokenizer_texts() -> Any:
-    """The tokenizer learns from fewer texts, which is most of the time of a small model."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "N_TOKENIZER_TEXTS", 300)
-        yield
-
-
-@pytest.fixture(scope="session")
-def tokenizer(small_config: PretrainConfig, few_tokenizer_texts: None) -> Any:
-    """The embedded model's tokenizer."""
-    pytest.importorskip("reasoning_gym")
-    return embedded.build_tokenizer(small_config)

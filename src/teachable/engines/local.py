@@ -1,4 +1,5 @@
-"""The default engine: any causal language model that transformers loads, sampled with continuous batching.
+"""The default engine: any causal language model of transformers with full attention in every layer, sampled with
+continuous batching.
 
 Requests from many coroutines share a batch. The n samples of a prompt share its prefill; finished rows leave
 the batch at once and waiting ones take their places. Sample i of a request is drawn from a random stream of its
@@ -80,7 +81,7 @@ class TransformersEngine:
         self.digest = model_digest(Path(model)) if Path(model).is_dir() else str(model)
         numbers = str(self.model.dtype).removeprefix("torch.")
         self.name = f"transformers:{self.digest[:16]}:{numbers}"
-        self.context = int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+        self.context = _context(self.model.config, str(model))
         self._waiting: deque[_Job] = deque()
         self._driver: asyncio.Task[None] | None = None
         self._batch = _Batch(self.model, batch_rows, self._eos_ids(), self.device, self.decode)
@@ -184,6 +185,22 @@ class TransformersEngine:
                 job.done.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
 
 
+def _context(config: Any, model: str) -> int:
+    """How many tokens a row may hold.
+
+    Raises:
+        TeachableError: some layers are no full attention, and what they keep does not fit into slots.
+    """
+    others = sorted({str(kind) for kind in getattr(config, "layer_types", None) or []} - {"full_attention"})
+    if others:
+        raise TeachableError(
+            f"the model {model} has layers of the kind {', '.join(others)}, which this engine can't sample from",
+            mend="Choose a model whose layers are all full attention",
+        )
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    return min(int(getattr(config, "max_position_embeddings", None) or 1 << 30), int(window or 1 << 30))
+
+
 def _uniforms(request: Request, sample: int) -> np.ndarray:
     """The random numbers of one sample, [max_tokens], keyed by the request's seed and the sample's index."""
     key = int.from_bytes(hashlib.sha256(f"{request.seed} {sample}".encode()).digest()[:8], "big")
@@ -202,7 +219,7 @@ class _Batch:
         self.rows: list[_Row] = []
         self.cache = SlotCache(model.config.num_hidden_layers)
         self._attention = model.config._attn_implementation
-        self._slots_pay = self._attention == "sdpa" and not getattr(model.config, "sliding_window", None)
+        self._slots_pay = self._attention == "sdpa"
         self._eos = torch.tensor(eos, device=device, dtype=torch.long)
         capacity = max(capacity, MIN_ROWS)
         self._arange = torch.arange(capacity, device=device)
@@ -218,7 +235,11 @@ class _Batch:
 
     @torch.inference_mode()
     def prefill(self, admitted: list[_Row]) -> None:
-        """Run the prompts of new rows, each prompt once, and put them into slots behind those in use."""
+        """Read the prompts of new rows, each prompt once, and put them into slots behind those in use.
+
+        All but a prompt's last token is read here; that one is the row's first decoding step, so that every logit
+        comes from the model's own forward pass, one position a row.
+        """
         first = len(self.rows)
         buckets: dict[int, list[_Row]] = {}
         for row in admitted:
@@ -226,13 +247,12 @@ class _Batch:
         for n_blocks, rows in sorted(buckets.items()):
             slots = self._arange[first : first + len(rows)]
             self._start(slots, rows)
-            logits = self._read_prompts(slots, rows, n_blocks * BLOCK)
+            self._read_prompts(slots, rows, n_blocks * BLOCK)
             self.rows.extend(rows)
-            self._emit(slots, logits)
             first += len(rows)
 
-    def _read_prompts(self, slots: torch.Tensor, rows: list[_Row], width: int) -> torch.Tensor:
-        """Fill the slots from these rows' prompts, each prompt run once; the next token's logits [B, V]."""
+    def _read_prompts(self, slots: torch.Tensor, rows: list[_Row], width: int) -> None:
+        """Fill the slots' keys and values from these rows' prompts."""
         index: dict[int, int] = {}
         jobs: list[_Job] = []
         for row in rows:
@@ -245,14 +265,11 @@ class _Batch:
             ids_B_T[i, : len(job.prompt_ids)] = torch.tensor(job.prompt_ids)
         lengths_B = torch.tensor([len(j.prompt_ids) for j in jobs], device=self.device)
         self._set_attention(decode=False)
-        read = self.model.model(input_ids=ids_B_T.to(self.device), use_cache=True)
-        last = read.last_hidden_state[torch.arange(len(jobs), device=self.device), lengths_B - 1]
-        n_missing = max(0, MIN_ROWS - len(jobs))
-        logits_B_V = self.model.lm_head(torch.nn.functional.pad(last, (0, 0, 0, n_missing)))
+        read = self.model(input_ids=ids_B_T.to(self.device), use_cache=True, logits_to_keep=1)
         self.cache.fill(slots, read.past_key_values, source, width + 1, self._arange.shape[0])
-        self._length[slots] = lengths_B[source]
+        self._length[slots] = lengths_B[source] - 1
+        self._last[slots] = torch.tensor([j.prompt_ids[-1] for j in jobs], device=self.device)[source]
         self._made[slots] = 0
-        return logits_B_V[source]
 
     def _start(self, slots: torch.Tensor, admitted: list[_Row]) -> None:
         longest = max(r.job.request.max_tokens for r in admitted)
@@ -306,24 +323,23 @@ class _Batch:
         beyond = torch.arange(width, device=self.device)[None, :] > at[:, None]
         mask = torch.zeros((n_run, width), device=self.device, dtype=self.model.dtype).masked_fill_(beyond, MASKED)
         self._set_attention(decode=True)
-        hidden = self.model.model(
+        out = self.model(
             input_ids=self._last[:n_run, None],
             position_ids=at[:, None],
             attention_mask=mask[:, None, None, :],
             past_key_values=self.cache,
             use_cache=True,
         )
-        logits = self.model.lm_head(hidden.last_hidden_state[:, 0])[:n]
         self._length[:n] += 1
-        self._emit(slots[:n], logits)
+        self._emit(slots[:n], out.logits[:n, -1])
         return left
 
     def _leave(self) -> list[tuple[_Row, list[int], list[float], str]]:
         """Take out rows whose last token ended them; rows from the end move into the holes."""
         n = len(self.rows)
-        stopped = torch.isin(self._last[:n], self._eos)
+        stopped = torch.isin(self._last[:n], self._eos) & (self._made[:n] > 0)  # a prompt may end in such a token
         for i, row in enumerate(self.rows):
-            if row.job.request.stop:
+            if row.job.request.stop and int(self._made[i]) > 0:
                 text = self._decode(self._tokens[i, : int(self._made[i])].tolist())
                 stopped[i] |= any(stop in text for stop in row.job.request.stop)
         full = self._made[:n] >= self._limit[:n]

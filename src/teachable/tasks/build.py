@@ -43,7 +43,8 @@ def _draw_level(name: str, level: int, seed: int, wanted: dict[str, int], reject
         key = str(prompt.meta["content_key"])
         side = split_of(key, SIDES)
         if key in seen or not left.get(side):
-            rejected["a near-duplicate of an earlier question"] += key in seen and side in left
+            if key in seen:
+                rejected["a near-duplicate of an earlier question"] += 1
             misses += 1
             if misses >= MISSES_BEFORE_EXHAUSTED:
                 break

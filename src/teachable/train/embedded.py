@@ -6,7 +6,6 @@ can be encoded, numbers are read digit by digit, the words of the questions are 
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ N_TOKENIZER_TEXTS = 3000
 def build_tokenizer(config: PretrainConfig) -> Any:
     """A `PreTrainedTokenizerFast` trained on the corpus' own words."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -44,7 +42,14 @@ def build_tokenizer(config: PretrainConfig) -> Any:
         show_progress=False,
         min_frequency=20,
     )
-    inner.train_from_iterator(itertools.chain(tokenizer_texts(config, N_TOKENIZER_TEXTS)), trainer)
+    inner.train_from_iterator(tokenizer_texts(config, N_TOKENIZER_TEXTS), trainer)
+    return chat_tokenizer(inner)
+
+
+def chat_tokenizer(inner: Any) -> Any:
+    """A tokenizer of the `tokenizers` library as a `PreTrainedTokenizerFast` with our special tokens and template."""
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
         pad_token="<|pad|>",

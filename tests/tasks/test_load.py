@@ -1,0 +1,232 @@
+"""A user's own file: read under the names that public sets use, or one sentence that names the row."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tasks.conftest import WriteFile
+
+from teachable.errors import TeachableError
+from teachable.recipe.packaged import STARTER
+from teachable.tasks.build import TaskSet
+from teachable.tasks.config import TasksConfig
+from teachable.tasks.load import COLUMNS, load_tasks, read_prompts
+
+GOOD = {"prompt": "What is 1 + 1?", "answer": "2"}
+CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is 1 + 1?"}]
+TOPICS = ("rivers of Africa", "the moons of Jupiter", "how bread rises", "chess openings", "the tides", "copper wire")
+VERBS = ("Describe", "Explain", "Summarise", "Question", "Defend", "Compare")
+# Thirty-six prompts that have little in common but their writer.
+MANY = [
+    {"prompt": f"{verb} {topic}, item {i * 977 % 613}", "answer": str(i)}
+    for i, (verb, topic) in enumerate((verb, topic) for verb in VERBS for topic in TOPICS)
+]
+
+
+def load(path: Path, **config: Any) -> TaskSet:
+    return asyncio.run(load_tasks(path, TasksConfig(source=str(path), **config)))[0]
+
+
+def sentence(path: Path) -> str:
+    """What is said of a file, with the folder left out."""
+    with pytest.raises(TeachableError) as caught:
+        read_prompts(path)
+    return str(caught.value).replace(f"{path.parent}/", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "prompts.jsonl: the file holds no prompts. Write one JSON object a line."),
+        (b" \n\n", "prompts.jsonl: the file holds no prompts. Write one JSON object a line."),
+        (b'{"prompt": "a", "answer": "1"}\n{"prompt": "b"', "prompts.jsonl:2: this line is no JSON (Expecting"),
+        ('{"prompt": "ä", "answer": "1"}\n'.encode("latin-1"), "prompts.jsonl:1: this line is no JSON ('utf-8' codec"),
+        (b'["a", "b"]\n', "prompts.jsonl:1: this line is no JSON object but a list."),
+        (
+            [{"text": "a", "answer": "1"}],
+            "prompts.jsonl: no column holds the prompts: it has answer, text. "
+            "Name one of them prompt, question, problem, instruction, input or messages.",
+        ),
+        (
+            [{"prompt": "a"}, {"prompt": "b", "label": "1"}],
+            "prompts.jsonl: no column holds the reference answers: it has label, prompt. Name one of them answer",
+        ),
+        ([GOOD, {"prompt": "a", "answer": " "}], "prompts.jsonl, row 2: this prompt has no reference answer. Add an"),
+        ([GOOD, {"prompt": "a"}], "prompts.jsonl, row 2: this prompt has no reference answer. Add an `answer`"),
+        (b'{"prompt": "a", "answer": NaN}\n', "prompts.jsonl, row 1: this prompt has no reference answer."),
+        ([GOOD, {"prompt": "a", "answer": ["1"]}], "prompts.jsonl, row 2: the answer is a list. Write it as text."),
+        ([GOOD, {"prompt": " ", "answer": "1"}], "prompts.jsonl, row 2: this row has no prompt. Fill it in, or drop"),
+        ([GOOD, {"answer": "1"}], "prompts.jsonl, row 2: this row has no prompt. Fill it in, or drop the row."),
+        ([{"prompt": 3, "answer": "1"}], "prompts.jsonl, row 1: this row has no prompt. Fill it in, or drop the row."),
+        (
+            [{**GOOD, "id": "a"}, {"prompt": "b", "answer": "1"}, {"id": "a", "prompt": "c", "answer": "1"}],
+            "prompts.jsonl, row 3: the id 'a' was used by row 1 for another prompt. "
+            "Give every prompt an id of its own, or leave ids out.",
+        ),
+        (
+            [GOOD, {**GOOD, "verifier": "exakt"}],
+            "prompts.jsonl, row 2: there is no verifier called 'exakt'. The nearest name is 'exact'",
+        ),
+        ([{**GOOD, "meta": "{"}], "prompts.jsonl, row 1: `meta` is no JSON object (Expecting"),
+        ([{**GOOD, "meta": [1]}], "prompts.jsonl, row 1: `meta` is no JSON object. Mend it, or leave it out."),
+        (
+            b'{"prompt": "a \\ud83d", "answer": "1"}\n',
+            r"prompts.jsonl, row 1: this row holds half a character, '\ud83d'. Mend its text, or drop the row.",
+        ),
+    ],
+)
+def test_a_bad_file_is_one_sentence(write_file: WriteFile, content: Any, said: str) -> None:
+    assert sentence(write_file(content)).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([], "this row has no prompt"),
+        ("What is 1 + 1?", "this row has no prompt"),
+        ([{"role": "user", "content": " "}], "this row has no prompt"),
+        (["What is 1 + 1?"], "`messages` needs a role and a content in every turn. Complete it"),
+        ([{"from": "human", "value": "What?"}], "`messages` needs a role and a content in every turn"),
+        ([{"role": "user", "content": [{"type": "text"}]}], "`messages` needs a role and a content in every turn"),
+        ([*CHAT, {"role": "assistant"}], "`messages` needs a role and a content in every turn"),
+        ([*CHAT, {"role": "assistant", "content": "2"}], "the last message is the assistant's. End `messages` with"),
+    ],
+)
+def test_messages_of_a_wrong_shape_are_one_sentence(write_file: WriteFile, messages: Any, said: str) -> None:
+    path = write_file([{"messages": CHAT, "answer": "2"}, {"messages": messages, "answer": "2"}])
+    assert sentence(path).startswith(f"prompts.jsonl, row 2: {said}")
+
+
+def test_a_file_that_is_not_there_or_of_another_kind_is_one_sentence(write_file: WriteFile, tmp_path: Path) -> None:
+    assert sentence(tmp_path / "gone.jsonl") == "gone.jsonl: this file is missing."
+    assert sentence(write_file(b"a,b\n", ".csv")).startswith("prompts.csv: prompts are read from .jsonl or .parquet")
+    assert sentence(write_file(b"a,b\n", ".parquet")).startswith("prompts.parquet: this is no Parquet file")
+
+
+@pytest.mark.parametrize("column", COLUMNS["prompt"])
+@pytest.mark.parametrize("answer", COLUMNS["answer"])
+def test_columns_are_recognised_by_the_names_of_public_sets(write_file: WriteFile, column: str, answer: str) -> None:
+    file = read_prompts(write_file([{column: "What is 1 + 1?", answer: 2}]))
+    assert file.mapping == {"prompt": column, "answer": answer}
+    [prompt] = file.prompts
+    assert (prompt.text, prompt.answer, prompt.domain, prompt.level, prompt.verifier) == (
+        "What is 1 + 1?",
+        "2",
+        "all",
+        0,
+        "exact",
+    )
+
+
+def test_every_column_goes_where_it_belongs(write_file: WriteFile) -> None:
+    row = {"uid": 7, "conversations": CHAT, "target": "2", "completion": "Answer: 2", "subject": "sums"}
+    file = read_prompts(write_file([{**row, "difficulty": 3, "verifier": "exact", "meta": '{"unit": "m"}', "n": 1}]))
+    [prompt] = file.prompts
+    assert (prompt.id, prompt.domain, prompt.level, prompt.meta) == ("7", "sums", 3, {"unit": "m"})
+    assert list(prompt.messages) == CHAT
+    assert file.responses == {"7": "Answer: 2"}
+    assert file.mapping == {
+        "id": "uid",
+        "messages": "conversations",
+        "answer": "target",
+        "response": "completion",
+        "domain": "subject",
+        "level": "difficulty",
+        "verifier": "verifier",
+    }
+    [step] = prompt.lineage
+    assert (step.parent, step.transform, step.params) == ("prompts.jsonl", "read", "row 1")
+
+
+def test_parquet_reads_as_jsonl_does(write_file: WriteFile) -> None:
+    rows = [{"messages": CHAT, "answer": "2", "level": 1}, {"messages": CHAT[1:], "answer": "3", "level": 2}]
+    jsonl, parquet = (read_prompts(write_file(rows, suffix), source="mine") for suffix in (".jsonl", ".parquet"))
+    assert parquet == jsonl
+
+
+def test_ids_are_of_the_content_and_stay_when_rows_move(write_file: WriteFile) -> None:
+    forwards = {p.text: p.id for p in read_prompts(write_file(MANY)).prompts}
+    backwards = {p.text: p.id for p in read_prompts(write_file(MANY[::-1])).prompts}
+    assert forwards == backwards
+    assert len(set(forwards.values())) == len(MANY)
+
+
+@pytest.mark.parametrize("row", [GOOD, {**GOOD, "id": "a"}])
+def test_a_row_that_is_there_twice_counts_once_and_is_told(write_file: WriteFile, row: dict[str, str]) -> None:
+    file = read_prompts(write_file([row, *MANY, row, row]))
+    assert len(file.prompts) == 1 + len(MANY)
+    assert file.n_repeated == 2
+    assert file.prompts[0].lineage[0].params == "row 1"
+    tasks = load(write_file([row, *MANY, row, row]))
+    assert ("an earlier row says the same", 2) in tasks.rejected
+
+
+def test_two_answers_to_one_question_are_two_prompts(write_file: WriteFile) -> None:
+    prompts = read_prompts(write_file([GOOD, {**GOOD, "answer": "10"}])).prompts
+    assert [p.answer for p in prompts] == ["2", "10"]
+    assert prompts[0].id != prompts[1].id
+
+
+def test_every_prompt_is_on_one_side_and_stays_there_when_others_come(write_file: WriteFile) -> None:
+    tasks = load(write_file(MANY))
+    pool, heldout = {p.id for p in tasks.pool}, {p.id for p in tasks.heldout}
+    assert not pool & heldout
+    assert len(pool) + len(heldout) == len(MANY)
+    fewer = load(write_file(MANY[3:]))
+    assert {p.id for p in fewer.pool} <= pool
+    assert {p.id for p in fewer.heldout} <= heldout
+
+
+def test_near_duplicates_are_on_one_side(write_file: WriteFile) -> None:
+    """Each prompt four times: as it is, in capitals, with other spaces, and with one word more."""
+    rows = []
+    for row in MANY:
+        text = f"{row['prompt']}: tell it in the words of somebody who was there at the time"
+        shapes = (text, text.upper(), f"  {text} ", f"{text}, please")
+        rows += [{**row, "prompt": shape, "id": f"{row['answer']}.{i}"} for i, shape in enumerate(shapes)]
+    tasks = load(write_file(rows), heldout_frac=0.4)
+    sides = [{p.id.split(".")[0] for p in side} for side in (tasks.pool, tasks.heldout)]
+    assert len(tasks.pool) + len(tasks.heldout) == len(rows)
+    assert all(sides)
+    assert not sides[0] & sides[1]
+
+
+def test_no_more_than_asked_for(write_file: WriteFile) -> None:
+    tasks = load(write_file(MANY), n_pool=5, n_heldout=2, heldout_frac=0.4)
+    assert (len(tasks.pool), len(tasks.heldout)) == (5, 2)
+    whole = load(write_file(MANY), heldout_frac=0.4)
+    assert tasks.pool == whole.pool[:5]
+
+
+@pytest.mark.parametrize(("n", "frac"), [(1, 0.5), (2, 0.001)])
+def test_a_side_without_prompts_is_one_sentence(write_file: WriteFile, n: int, frac: float) -> None:
+    with pytest.raises(TeachableError, match=rf"{n} prompts leave \d in the pool and \d held out. Add prompts"):
+        load(write_file(MANY[:n]), heldout_frac=frac)
+
+
+def test_responses_are_verified_and_wrong_ones_are_counted(write_file: WriteFile) -> None:
+    responses = ("thinking...\nAnswer: {}", "Answer: no idea", "{}", None, " ")
+    rows = [
+        {**row, "response": response and response.format(row["answer"])}
+        for row, response in zip(MANY, responses * 8, strict=False)
+    ]
+    tasks = load(write_file(rows), heldout_frac=0.3)
+    given = {row["prompt"]: row["response"] for row in rows}
+    right = [p for p in tasks.pool if (given[p.text] or "").endswith(str(p.answer))]
+    wrong = [p for p in tasks.pool if given[p.text] == "Answer: no idea"]
+    assert right and wrong
+    assert [(s.prompt_id, s.text) for s in tasks.solutions] == [(p.id, given[p.text]) for p in right]
+    assert {s.source for s in tasks.solutions} == {"organic"}
+    assert tasks.rejected == (("differs from the reference answer", len(wrong)),)
+
+
+def test_the_prompts_that_init_writes_are_read() -> None:
+    """The example that a new user starts from has to be without a fault."""
+    file = read_prompts(STARTER / "prompts.jsonl")
+    assert len(file.responses) == len(file.prompts) >= 10
+    tasks = load(STARTER / "prompts.jsonl")
+    assert len(tasks.solutions) == len(tasks.pool)
+    assert tasks.rejected == ()
