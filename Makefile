@@ -52,8 +52,8 @@ fix: $(STAMP) ## mend what the linter and the formatter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## the data-first benchmark: accuracy against training tokens for every arm (long)
-	@$(BIN)/python benchmarks/data_first.py $(ARGS)
+bench: $(STAMP) ## the data-first benchmark: accuracy against training tokens for every arm (about an hour)
+	@$(BIN)/python benchmarks/data_first.py --out runs/bench-data-first $(ARGS)
 
 system: ## install the optional Debian packages that some tests use (as root)
 	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \

@@ -37,7 +37,7 @@ from teachable.train.config import PretrainConfig
 from teachable.train.pretrain import pretrain
 
 OURS = "our engine"
-GENERATE_PROMPTS = (8, 24, 48)  # prompts a batch of `generate`; with eight samples each, 64 to 384 rows
+GENERATE_PROMPTS = (1, 2, 4, 8, 16, 48)  # prompts
 
 Tokens = list[list[list[int]]]  # [prompt][sample][token]
 

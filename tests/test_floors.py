@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-HEAVY = ("accelerate", "altair", "datasets", "peft", "polars", "reasoning_gym", "scipy", "tokenizers", "torch")
+HEAVY = ("accelerate", "altair", "datasets", "polars", "reasoning_gym", "scipy", "tokenizers", "torch")
 HEAVY += ("transformers", "trl", "vl_convert")
 
 

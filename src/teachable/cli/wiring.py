@@ -31,6 +31,6 @@ def runner_for(kind: str) -> Runner:
             raise
         raise TeachableError(
             f"stage {kind} needs the package {error.name!r}, which is not installed",
-            mend="Install teachable with its extras: pip install 'teachable[train,tasks,report]'",
+            mend="Install teachable with its extras: pip install 'teachable[train,tasks]'",
         ) from error
     return runner

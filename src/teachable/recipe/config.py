@@ -15,12 +15,12 @@ EMBEDDED = "embedded"
 
 
 class Resources(BaseModel):
-    """With what the work is done. Nothing here changes a result, so nothing here enters a key."""
+    """With what the work is done. Nothing here changes a result by more than rounding, so nothing here enters a key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: a GPU where there is one")
-    workers: int = Field(2, ge=1, description="processes and threads")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
+    workers: int = Field(2, ge=1, description="small models at once, or threads of a large one")
     batch_rows: int = Field(384, ge=1, description="sequences sampled at once")
     cache_dir: Path | None = Field(None, description="where models are kept; null: the user cache folder")
 

@@ -13,8 +13,8 @@ from teachable.store.files import write_text
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 STARTER = RECIPES / "starter"
 _RECIPE = "recipe.yaml"
-# What an own recipe needs other than by default: its prompts, and sizes that ten of them can fill.
-# Ten prompts fill no budget of thousands of tokens; with these values they can be seen going through all stages.
+# What an own recipe needs other than by default: its prompts, and sizes that ten of them can fill, so that they can
+# be seen going through all stages.
 _STARTER_VALUES: dict[str, dict[str, Any]] = {
     "tasks": {"source": "prompts.jsonl", "heldout_frac": 0.3},
     "probe": {"max_tokens": 128},

@@ -116,7 +116,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def overridden(source: Source, overrides: Sequence[str], stages: Collection[str]) -> Source:
     """A document with `a.b=c` overrides applied; values are YAML.
 
-    A field that starts with one of `stages` may leave `stages.` out: `probe.k=16`.
+    A field that starts with one of `stages` may leave `stages.` out: `probe.n_samples=16`.
 
     Raises:
         TeachableError: an override has no `=`, its value is no YAML, or it goes through something that is no mapping.
@@ -127,7 +127,9 @@ def overridden(source: Source, overrides: Sequence[str], stages: Collection[str]
         parts = [part.strip() for part in dotted.split(".")]
         where = f"--set {override}"
         if not equals or not all(parts):
-            raise TeachableError("an override is written field=value", where=where, mend="For instance probe.k=16")
+            raise TeachableError(
+                "an override is written field=value", where=where, mend="For instance probe.n_samples=16"
+            )
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:

@@ -19,8 +19,8 @@ from teachable.recipe.spec import Kinds, StageSpec
 _HEAD = """\
 # What is to be done, from prompts to a report. `teachable plan {file}` says what it would cost,
 # `teachable run {file}` does it. Every field but `name` and `stages` may be left out, and has
-# its default then. Some values here are small, for ten prompts: raise budget_tokens, tokens_per_step and n_samples
-# with the number of yours (the packaged quickstart has 60000, 512 and 8 for 2,000 prompts).
+# its default then. Some values here are small, for ten prompts: raise budget_tokens and tokens_per_step with
+# the number of yours (the packaged quickstart has 60000 and 512 for 2,000 prompts).
 
 name: {name}    # of the recipe; the results go to runs/NAME
 seed: 0    # of every draw that no stage has a seed of its own for
@@ -40,7 +40,7 @@ def starter_recipe(kinds: Kinds, values: Mapping[str, Mapping[str, Any]], *, nam
     """
     lines = [*_HEAD.format(name=name, file=file).splitlines(), ""]
     lines += ["# Who answers.", "engine:", *_fields(EngineConfig, {}, "  "), ""]
-    lines += ["# With what the work is done. Nothing here changes a result.", "resources:"]
+    lines += ["# With what the work is done. Nothing here changes a result by more than rounding.", "resources:"]
     lines += [*_fields(Resources, {}, "  "), ""]
     lines.append("# Each stage uses what earlier ones made; one that is left out here runs with its defaults.")
     lines.append("stages:")

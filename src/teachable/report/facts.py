@@ -1,7 +1,7 @@
 """Everything the page says, as one JSON-able mapping: report.json is this, report.html is drawn from this alone.
 
 Counts come from the Parquet files. Accuracies and their intervals come from evaluate/stats.json, because the
-bootstrap that made them is the evaluation's business; every mean is computed again from scores.parquet, and a
+method that made them is the evaluation's business; every mean is computed again from scores.parquet, and a
 mean that is off by more than `TOLERANCE` is announced on the page instead of being believed.
 """
 

@@ -23,5 +23,5 @@ class TasksConfig(BaseModel):
     n_heldout: int = Field(300, ge=1, description="held-out questions; of a file, at most this many")
     heldout_frac: float = Field(0.2, gt=0, lt=1, description="share of a file's prompts that is held out")
     near_duplicate: float = Field(
-        0.8, gt=0, le=1, description="Jaccard similarity from which two of a file's prompts count as one"
+        0.8, gt=0, le=1, description="similarity from which two of a file's prompts stay on one side of the split"
     )
