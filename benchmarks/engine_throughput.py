@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ from teachable.train.config import PretrainConfig
 from teachable.train.pretrain import pretrain
 
 OURS = "our engine"
-GENERATE_PROMPTS = (1, 2, 4, 8, 16, 48)  # prompts
+GENERATE_PROMPTS = (4, 8, 16, 48)  # prompts a batch of `generate`; with eight samples each, 32 to 384 rows
+GREEDY_PROMPTS = 16
 
 Tokens = list[list[list[int]]]  # [prompt][sample][token]
 
@@ -83,7 +85,9 @@ def sample_ours(engine: TransformersEngine, asked: Asked, seed: int) -> Tokens:
 @torch.inference_mode()
 def sample_generate(model: Any, encoded: list[list[int]], asked: Asked, n_per_batch: int) -> Tokens:
     """`model.generate` over batches of prompts of about equal length."""
-    eos, pad = model.generation_config.eos_token_id, model.generation_config.pad_token_id
+    eos = model.generation_config.eos_token_id
+    ends = set(eos if isinstance(eos, list) else [eos])
+    pad = model.generation_config.pad_token_id or min(ends)
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
     found: Tokens = [[] for _ in encoded]
     # Without these two, `generate` would sample from its default of the 50 likeliest tokens.
@@ -101,8 +105,8 @@ def sample_generate(model: Any, encoded: list[list[int]], asked: Asked, n_per_ba
             **(how if asked.temperature > 0 else {"do_sample": False}),
         )
         for row, tokens in enumerate(out[:, width:].tolist()):
-            kept = tokens[: tokens.index(eos) + 1] if eos in tokens else tokens
-            found[batch[row // asked.n_samples]].append(kept)
+            n_kept = next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))
+            found[batch[row // asked.n_samples]].append(tokens[:n_kept])
     return found
 
 
@@ -122,37 +126,41 @@ def count_equal_greedy(engine: TransformersEngine, model: Any, encoded: list[lis
     """
     greedy = Asked(asked.prompts, 1, asked.max_tokens, 0.0)
     ours = sample_ours(engine, greedy, seed=0)
-    theirs = sample_generate(model, encoded, greedy, GENERATE_PROMPTS[0])
+    theirs = sample_generate(model, encoded, greedy, GREEDY_PROMPTS)
     different = [p.text for p, one, other in zip(asked.prompts, ours, theirs, strict=True) if one != other]
     if different:
         raise AssertionError(f"{len(different)} of {len(ours)} greedy answers differ, as to {different[0]!r}")
     return len(ours)
 
 
-def compare(engine: TransformersEngine, model: Any, encoded: list[list[int]], asked: Asked, n_rounds: int) -> Any:
-    """Rounds of both, in turns: the name of each way -> its rounds."""
-    ways: dict[str, Callable[[int], Tokens]] = {OURS: lambda round_: sample_ours(engine, asked, seed=round_)}
+def compare(
+    engine: TransformersEngine, model: Any, encoded: list[list[int]], asked: Asked, n_rounds: int
+) -> dict[str, list[Round]]:
+    """Rounds of both, in turns, under the name of each way."""
+    ways: dict[str, Callable[[int], Tokens]] = {OURS: partial(sample_ours, engine, asked)}
     for n in GENERATE_PROMPTS:
-        ways[f"generate, {n} prompts"] = lambda round_, n=n: sample_generate(model, encoded, asked, n)  # type: ignore[misc]
+        # Its randomness is torch's own, seeded once: the round has nothing to say in it.
+        ways[f"generate, {n} prompts"] = partial(lambda n, round_: sample_generate(model, encoded, asked, n), n)
     rounds: dict[str, list[Round]] = {name: [] for name in ways}
     for round_ in range(n_rounds):
         for name, way in ways.items():
-            rounds[name].append(measure(lambda way=way, round_=round_: way(round_)))  # type: ignore[misc]
+            rounds[name].append(measure(partial(way, round_)))
     return rounds
 
 
 def summarise(rounds: dict[str, list[Round]]) -> dict[str, Any]:
     """Medians over rounds, and how the best batch size of `generate` compares."""
+    rates = {name: statistics.median(r.tokens_per_s for r in of) for name, of in rounds.items()}
+    best = max((name for name in rates if name != OURS), key=rates.__getitem__)
     ways = {
         name: {
-            "tokens_per_s": statistics.median(r.tokens_per_s for r in of),
+            "tokens_per_s": rates[name],
             "tokens_per_s_wall": statistics.median(r.tokens / r.wall_s for r in of),
             "rounds": [{"tokens": r.tokens, "processor_s": r.processor_s, "wall_s": r.wall_s} for r in of],
         }
         for name, of in rounds.items()
     }
-    best = max((name for name in ways if name != OURS), key=lambda name: ways[name]["tokens_per_s"])
-    return {"ways": ways, "best": best, "ratio": ways[OURS]["tokens_per_s"] / ways[best]["tokens_per_s"]}
+    return {"ways": ways, "best": best, "ratio": rates[OURS] / rates[best]}
 
 
 def main() -> None:
@@ -178,8 +186,14 @@ def main() -> None:
     encoded = [engine.encode(list(prompt.messages)) for prompt in asked.prompts]
 
     n_equal = count_equal_greedy(engine, model, encoded, asked)
-    facts: dict[str, Any] = {"n_params": model.num_parameters(), "n_prompts": len(encoded), "n_greedy_equal": n_equal}
-    facts |= {"n_samples": asked.n_samples, "max_tokens": asked.max_tokens, "n_threads": torch.get_num_threads()}
+    facts: dict[str, Any] = {"model": engine.name, "n_params": model.num_parameters()}
+    facts |= {
+        "n_prompts": len(encoded),
+        "n_greedy_equal": n_equal,
+        "n_samples": asked.n_samples,
+        "max_tokens": asked.max_tokens,
+        "n_threads": torch.get_num_threads(),
+    }
     facts |= summarise(compare(engine, model, encoded, asked, given.rounds))
     print(f"{facts['n_params']:,} parameters; {len(encoded)} prompts, {asked.n_samples} samples of each", end=", ")
     print(f"{asked.max_tokens} tokens at most; one thread; medians of {given.rounds} rounds")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import string
 from pathlib import Path
 from typing import Any
 
@@ -181,17 +183,24 @@ def test_every_prompt_is_on_one_side_and_stays_there_when_others_come(write_file
 
 
 def test_near_duplicates_are_on_one_side(write_file: WriteFile) -> None:
-    """Each prompt four times: as it is, in capitals, with other spaces, and with one word more."""
+    """Each prompt four times: as it is, in capitals, with other spaces, and with a word more that no other has."""
+    rng = random.Random(0)
     rows = []
     for row in MANY:
-        text = f"{row['prompt']}: tell it in the words of somebody who was there at the time"
-        shapes = (text, text.upper(), f"  {text} ", f"{text}, please")
+        *words, more = ("".join(rng.choices(string.ascii_lowercase, k=6)) for _ in range(20))
+        text = f"{row['prompt']}: {' '.join(words)}"
+        shapes = (text, text.upper(), f"  {text} ", f"{text} {more}")
         rows += [{**row, "prompt": shape, "id": f"{row['answer']}.{i}"} for i, shape in enumerate(shapes)]
-    tasks = load(write_file(rows), heldout_frac=0.4)
-    sides = [{p.id.split(".")[0] for p in side} for side in (tasks.pool, tasks.heldout)]
-    assert len(tasks.pool) + len(tasks.heldout) == len(rows)
-    assert all(sides)
-    assert not sides[0] & sides[1]
+
+    def on_both_sides(tasks: TaskSet) -> set[str]:
+        sides = [{p.id.split(".")[0] for p in side} for side in (tasks.pool, tasks.heldout)]
+        assert len(tasks.pool) + len(tasks.heldout) == len(rows)
+        assert all(sides)
+        return sides[0] & sides[1]
+
+    assert not on_both_sides(load(write_file(rows), heldout_frac=0.4))
+    # Told to count only equal texts as one, it splits some of the pairs that differ in that word.
+    assert on_both_sides(load(write_file(rows), heldout_frac=0.4, near_duplicate=1.0))
 
 
 def test_no_more_than_asked_for(write_file: WriteFile) -> None:

@@ -29,16 +29,12 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="run fold
 NeededOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="run folder, made if it is not there")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="A.B=C", help="set a field of the recipe, such as probe.n_samples=16; may be repeated"
-    ),
+    typer.Option("--set", metavar="A.B=C", help="set a field of the recipe, such as select.seeds=5; may be repeated"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, for machines")]
 Seed = Annotated[
     int | None,
-    typer.Option(
-        "--seed", min=0, help="the recipe's seed: questions, sampling, selection (the embedded base has pretrain.seed)"
-    ),
+    typer.Option("--seed", min=0, help="the recipe's seed; the embedded base has its own, pretrain.seed"),
 ]
 Base = Annotated[str | None, typer.Option("--base", metavar="MODEL", help="embedded, a model folder, or a hub id")]
 From = Annotated[Path | None, typer.Option("--recipe", metavar="RECIPE", help="take the settings from this recipe")]

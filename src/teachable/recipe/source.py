@@ -127,9 +127,7 @@ def overridden(source: Source, overrides: Sequence[str], stages: Collection[str]
         parts = [part.strip() for part in dotted.split(".")]
         where = f"--set {override}"
         if not equals or not all(parts):
-            raise TeachableError(
-                "an override is written field=value", where=where, mend="For instance probe.n_samples=16"
-            )
+            raise TeachableError("an override is written field=value", where=where, mend="For instance select.seeds=5")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
