@@ -222,7 +222,7 @@ def test_another_trained_arm_gets_its_verdict_too() -> None:
     ]
     comparison = {"arm": "tuned", "baseline": "base", "metric": "pass@1", "diff": 0.1, "low": -0.02, "high": 0.22}
     assert verdict(arms, [comparison], None)["sentence"] == (
-        "Tuned scored 50.0% against 40.0% for the base model: +10.0 points (95% interval -2.0 to +22.0), "
+        "tuned scored 50.0% against 40.0% for the base model: +10.0 points (95% interval -2.0 to +22.0), "
         "so no difference could be shown."
     )
 

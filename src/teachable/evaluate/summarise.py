@@ -101,7 +101,7 @@ class _Tables:
         self.questions = dict(sorted(self.questions.items()))
         self.seeds = {arm: sorted(found) for arm, found in seeds.items()}
         rank = {arm: i for i, arm in enumerate(_ARM_ORDER)}
-        self.arms = sorted(seeds, key=lambda arm: (rank.get(arm, len(rank)), arm))
+        self.arms = sorted(seeds, key=lambda arm: rank.get(arm, len(rank)))  # named models: in the order of the rows
 
     def of(
         self,

@@ -60,7 +60,7 @@ def verdict(
         f"{_ENDINGS[outcome]}."
     )
     return {
-        "sentence": sentence[0].upper() + sentence[1:],
+        "sentence": sentence if sentence.startswith(arm) else sentence[0].upper() + sentence[1:],
         "outcome": outcome,
         "metric": METRIC,
         "arm": arm,
@@ -76,7 +76,8 @@ def _nothing_to_compare(mean_of: Mapping[str, float]) -> str:
         return "No model could be scored, so there is nothing to compare."
     arm, mean = next(iter(mean_of.items()))
     name = _NAMES.get(arm, arm)
-    return f"{name[0].upper()}{name[1:]} scored {mean:.1%}; there is no other model to compare it with."
+    start = name if name == arm else name[0].upper() + name[1:]
+    return f"{start} scored {mean:.1%}; there is no other model to compare it with."
 
 
 def _points(share: float) -> str:
