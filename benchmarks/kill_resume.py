@@ -83,7 +83,7 @@ def main() -> None:
         done = 0
         for _ in range(given.kills):
             process = start(killed, given.until)
-            wait = rng.uniform(1.0, seconds / 3)
+            wait = rng.uniform(1.0, seconds / 2)
             try:
                 process.wait(wait)
                 break  # it was finished before the kill

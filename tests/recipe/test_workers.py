@@ -136,14 +136,22 @@ def test_no_worker_goes_on_writing_when_its_parent_is_killed(tmp_path: Path, how
     assert [path.stat().st_size for path in paths] == sizes
 
 
-def test_an_interrupt_reaches_the_parent_alone(tmp_path: Path) -> None:
+def test_an_interrupt_is_the_parents_to_deal_with(tmp_path: Path) -> None:
     """Ctrl-C goes to the whole group: the workers leave it to the parent, which ends them and then itself."""
+    paths = [tmp_path / name for name in ("a", "b")]
     parent = subprocess.Popen(
         [sys.executable, jobs.__file__, str(tmp_path)], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    wait_for(lambda: all(is_written(tmp_path / name) for name in ("a", "b")))
-    pids = writers(tmp_path / "a", tmp_path / "b")
-    os.killpg(parent.pid, signal.SIGINT)
+    try:
+        wait_for(lambda: all(is_written(path) for path in paths))
+        pids = writers(*paths)
+        for pid in pids:
+            os.kill(pid, signal.SIGINT)
+        sizes = [path.stat().st_size for path in paths]
+        wait_for(lambda: all(path.stat().st_size > 2 * size for path, size in zip(paths, sizes, strict=True)))
+        assert parent.poll() is None
+    finally:
+        os.killpg(parent.pid, signal.SIGINT)
     _, said = parent.communicate(timeout=SLOW_S)
     assert said.rstrip().endswith("KeyboardInterrupt")
     assert said.count("KeyboardInterrupt") == 1

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,6 +89,22 @@ def test_threads_may_share_one(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.sqlite") as ledger, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: ledger.put(f"{i % 50}", [ONE], stage="s", engine="e", n_prompt_tokens=1), range(200)))
         assert ledger.totals().completions == 50
+
+
+def test_several_may_make_it_at_the_same_moment(tmp_path: Path) -> None:
+    """As the workers of a first stage do: SQLite refuses all but one of them, and they have to ask again."""
+    for attempt in range(20):
+        path, together = tmp_path / f"{attempt}.sqlite", threading.Barrier(4)
+
+        def make(key: int, path: Path = path, together: threading.Barrier = together) -> None:
+            together.wait()
+            with Ledger(path) as ledger:
+                ledger.put(f"{key}", [ONE], stage="s", engine="e", n_prompt_tokens=1)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(make, range(4)))
+        with Ledger(path) as ledger:
+            assert ledger.totals().completions == 4
 
 
 WRITER = """

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import threading
+import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from teachable.records import Completion
 from teachable.store.files import disk_full, mending
 
 BUSY_TIMEOUT_S = 60.0
+BUSY_RETRY_S = 0.005
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS completions (
@@ -79,9 +81,25 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._mended():
             self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._log_ahead()
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(_TABLE)
+
+    def _log_ahead(self) -> None:
+        """Turn to write-ahead logging.
+
+        Of several processes that make the ledger at once, SQLite tells all but one "locked" without letting them
+        wait, as it does for every other statement.
+        """
+        until = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(BUSY_RETRY_S)
 
     def __enter__(self) -> Ledger:
         return self

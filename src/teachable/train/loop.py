@@ -21,7 +21,7 @@ import torch
 from teachable.errors import TeachableError
 
 IGNORE = -100
-CHECKPOINT_EVERY_S = 15.0
+CHECKPOINT_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def train(
     Args:
         n_parts: cut each batch into so many parts and compute them on as many threads (a small model's products are
             too small to be worth splitting, its batch is not). It changes the rounding, not the method.
-        checkpoint: a file to save to every quarter of a minute and to resume from; None is off.
+        checkpoint: a file to save to every few seconds and to resume from; None is off.
 
     Raises:
         TeachableError: the loss is not finite.
