@@ -1,10 +1,10 @@
 """Kill a run outright at random moments, start it again, and compare what it made with an undisturbed run.
 
-    python benchmarks/kill_resume.py [--kills 10] [--seed 0] [--until evaluate]
+    python benchmarks/kill_resume.py [--kills 10] [--seed 0] [--until evaluate] [--base-cached] [--longest SECONDS]
 
 Both runs are `teachable quickstart --fast` through the command line, each with a model cache of its own, so that
-pretraining is killed too. Every kill is SIGKILL to the whole process group, at a moment drawn from the time that the
-undisturbed run took. After the kills the run is left to finish. What must be equal, byte for byte: the prompts,
+pretraining is killed too; with `--base-cached` they share one, and the kills fall on the other stages. Every kill is
+SIGKILL to the whole process group, at a moment drawn between 1 second and `--longest` after the start. After the kills the run is left to finish. What must be equal, byte for byte: the prompts,
 attempts, estimates, decisions, training sets, model weights, training curves and scores.
 """
 
@@ -45,9 +45,9 @@ def recipe(folder: Path) -> Path:
     return path
 
 
-def start(out: Path, until: str) -> subprocess.Popen[bytes]:
-    """A run in a process group of its own, with a model cache beside its folder."""
-    environment = {**os.environ, "TEACHABLE_CACHE": str(out.parent / f"cache-{out.name}")}
+def start(out: Path, until: str, cache: str) -> subprocess.Popen[bytes]:
+    """A run in a process group of its own, with a model cache of that name beside its folder."""
+    environment = {**os.environ, "TEACHABLE_CACHE": str(out.parent / cache)}
     return subprocess.Popen(
         command(out, until), env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -72,18 +72,22 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--until", default="evaluate")
+    parser.add_argument("--base-cached", action="store_true")
+    parser.add_argument("--longest", type=float, help="seconds; a third of the undisturbed run by default")
     given = parser.parse_args()
     rng = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as folder:
         calm, killed = Path(folder) / "calm", Path(folder) / "killed"
         begun = time.monotonic()
-        finish(start(calm, given.until))
+        finish(start(calm, given.until, "calm-cache"))
         seconds = time.monotonic() - begun
         print(f"undisturbed: {seconds:.0f} s, {len(files(calm))} files", flush=True)
+        cache = "calm-cache" if given.base_cached else "killed-cache"
+        longest = given.longest or seconds / 3
         done = 0
         for _ in range(given.kills):
-            process = start(killed, given.until)
-            wait = rng.uniform(1.0, seconds / 2)
+            process = start(killed, given.until, cache)
+            wait = rng.uniform(1.0, longest)
             try:
                 process.wait(wait)
                 break  # it was finished before the kill
@@ -93,7 +97,7 @@ def main() -> None:
                 done += 1
                 stages = sorted(path.name for path in killed.iterdir() if path.is_dir()) if killed.exists() else []
                 print(f"kill {done} after {wait:.1f} s; folders: {', '.join(stages)}", flush=True)
-        finish(start(killed, given.until))
+        finish(start(killed, given.until, cache))
         first, second = files(calm), files(killed)
         different = [name for name in sorted(first.keys() | second.keys()) if first.get(name) != second.get(name)]
         print(f"{done} kills; {len(first)} files compared, {len(different)} differ: {', '.join(different) or 'none'}")
