@@ -4,8 +4,9 @@
 
 Both runs are `teachable quickstart --fast` through the command line, each with a model cache of its own, so that
 pretraining is killed too; with `--base-cached` they share one, and the kills fall on the other stages. Every kill is
-SIGKILL to the whole process group, at a moment drawn between 1 second and `--longest` after the start. After the kills the run is left to finish. What must be equal, byte for byte: the prompts,
-attempts, estimates, decisions, training sets, model weights, training curves and scores.
+SIGKILL to the whole process group, at a moment drawn between 1 second and `--longest` after the start. After the kills
+the run is left to finish. What must be equal, byte for byte: the prompts, attempts, estimates, decisions, training
+sets, model weights, training curves and scores.
 """
 
 from __future__ import annotations

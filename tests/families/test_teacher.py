@@ -45,7 +45,7 @@ def follow_sum(entry: Entry, steps: list[str]) -> str:
         total = computed(left)
         assert int(right) == total
         said += left.removeprefix(left.split()[0])
-    assert said == re.sub("- 0$|- 0(?= )", "+ 0", expression)  # the teacher adds a 0 that was to be taken away
+    assert said == expression
     return str(total)
 
 

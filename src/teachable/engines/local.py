@@ -3,8 +3,8 @@ continuous batching.
 
 Requests from many coroutines share a batch. The n samples of a prompt share its prefill; finished rows leave
 the batch at once and waiting ones take their places. Sample i of a request is drawn from a random stream of its
-own, keyed by the request's seed and i, by inversion of the cumulative distribution: the same request with the
-same seed gives the same tokens whatever else is in the batch.
+own, keyed by the prompt, the request's seed and i, by inversion of the cumulative distribution: the same request
+with the same seed gives the same tokens whatever else is in the batch.
 
 Weights are read from safetensors only and no code from a model folder is ever run.
 """
@@ -201,9 +201,11 @@ def _context(config: Any, model: str) -> int:
     return min(int(getattr(config, "max_position_embeddings", None) or 1 << 30), int(window or 1 << 30))
 
 
-def _uniforms(request: Request, sample: int) -> np.ndarray:
-    """The random numbers of one sample, [max_tokens], keyed by the request's seed and the sample's index."""
-    key = int.from_bytes(hashlib.sha256(f"{request.seed} {sample}".encode()).digest()[:8], "big")
+def _uniforms(job: _Job, sample: int) -> np.ndarray:
+    """The random numbers of one sample, [max_tokens], keyed by the prompt, the seed and the sample's index."""
+    request = job.request
+    named = f"{request.seed} {sample} {job.prompt_ids}"
+    key = int.from_bytes(hashlib.sha256(named.encode()).digest()[:8], "big")
     return np.random.Generator(np.random.Philox(key=key)).random(request.max_tokens, dtype=np.float64)
 
 
@@ -285,7 +287,7 @@ class _Batch:
             self._temperature[first + i] = request.temperature
             self._top_p[first + i] = request.top_p
             if request.temperature > 0:
-                draws = torch.from_numpy(_uniforms(request, row.sample))
+                draws = torch.from_numpy(_uniforms(row.job, row.sample))
                 self._uniform[first + i, : request.max_tokens] = draws.to(self.device)
 
     def _emit(self, slots: torch.Tensor, logits_B_V: torch.Tensor) -> None:

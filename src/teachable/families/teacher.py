@@ -28,19 +28,16 @@ def signed_terms(expression: str) -> list[int]:
     return [int(t.replace(" ", "")) for t in re.findall(r"(?:^|[+-])\s*\d+", expression)]
 
 
-def _running_sum(terms: list[int]) -> list[str]:
-    steps = []
-    total = terms[0]
-    for term in terms[1:]:
-        sign, size = ("+", term) if term >= 0 else ("-", -term)
-        steps.append(f"{total} {sign} {size} = {total + term}")
-        total += term
-    return steps
-
-
 def chain_sum(entry: Entry) -> list[str]:
-    """Left to right, one operation a line."""
-    return _running_sum(signed_terms(entry["metadata"]["expression"]))
+    """Left to right, one operation a line, each sign as the question has it."""
+    first, *rest = re.findall(r"([+-]?)\s*(\d+)", entry["metadata"]["expression"])
+    total = int(first[0] + first[1])
+    steps = []
+    for sign, size in rest:
+        result = total + int(size) if sign == "+" else total - int(size)
+        steps.append(f"{total} {sign} {size} = {result}")
+        total = result
+    return steps
 
 
 def simple_equations(entry: Entry) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class PretrainConfig(BaseModel):
@@ -28,6 +28,12 @@ class PretrainConfig(BaseModel):
     frac_corrupted: float = Field(0.6, ge=0, le=1, description="share with spoilt working; the rest is clean")
     corrupt_share: float = Field(0.5, ge=0, le=1, description="share of a spoilt working's lines that are wrong")
     seed: int = Field(0, ge=0, description="weights, questions and order")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.frac_bare + self.frac_corrupted > 1:
+            raise ValueError("frac_bare and frac_corrupted add up to more than 1")
+        return self
 
 
 class SftConfig(BaseModel):
