@@ -123,7 +123,7 @@ def test_other_families_of_models_sample_as_generate_does(family: str, tiny_mode
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     sizes = {
-        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 250},  # no multiple of a block
         "qwen2": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
         "mistral": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
     }[family]
@@ -140,8 +140,9 @@ def test_other_families_of_models_sample_as_generate_does(family: str, tiny_mode
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     engine = TransformersEngine(tmp_path, dtype="float32", batch_rows=8)
-    ours = sample_all(engine, [Request(p, n=1, max_tokens=16, temperature=0.0) for p in PROMPTS])
-    for prompt, [completion] in zip(PROMPTS, ours, strict=True):
+    prompts = [*PROMPTS, "y" * 233]  # up to the last position
+    ours = sample_all(engine, [Request(p, n=1, max_tokens=16, temperature=0.0) for p in prompts])
+    for prompt, [completion] in zip(prompts, ours, strict=True):
         ids = torch.tensor([engine.encode(prompt)])
         theirs = model.eval().generate(ids, do_sample=False, max_new_tokens=16, pad_token_id=0)[0, ids.shape[1] :]
         assert list(completion.token_ids) == theirs.tolist()
@@ -180,3 +181,11 @@ def test_prompts_under_one_seed_have_random_numbers_of_their_own(engine: Transfo
     [left, right] = sample_all(engine, [Request(p, n=400, max_tokens=1, seed=5) for p in ("abcdef", "abcdeg")])
     same = sum(a.token_ids == b.token_ids for a, b in zip(left, right, strict=True))
     assert same < 40
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_samples(tiny_model: Path, dtype: str) -> None:
+    engine = TransformersEngine(tiny_model, dtype=dtype, batch_rows=8)
+    [completions] = sample_all(engine, [Request("abc", n=3, max_tokens=5, seed=1)])
+    assert all(1 <= len(c.token_ids) <= 5 for c in completions)
+    assert engine.name.endswith(dtype)

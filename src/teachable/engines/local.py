@@ -35,7 +35,6 @@ MIN_ROWS = 8
 # Attention is cut into blocks by the padded width, and rounds accordingly. A prompt's width is therefore a function
 # of its own length, the next multiple of this; and no decoding step is narrower than one block.
 BLOCK = 32
-MASKED = -1e30
 
 
 @dataclass
@@ -84,7 +83,7 @@ class TransformersEngine:
         self.context = _context(self.model.config, str(model))
         self._waiting: deque[_Job] = deque()
         self._driver: asyncio.Task[None] | None = None
-        self._batch = _Batch(self.model, batch_rows, self._eos_ids(), self.device, self.decode)
+        self._batch = _Batch(self.model, batch_rows, self._eos_ids(), self.context, self.decode)
 
     def encode(self, prompt: str | list[Message]) -> list[int]:
         """Token ids of a text as it stands, or of a chat with the generation prompt."""
@@ -213,10 +212,12 @@ class _Batch:
     """The rows that decode together, kept in slots 0..n-1."""
 
     def __init__(
-        self, model: Any, capacity: int, eos: list[int], device: torch.device, decode: Callable[[list[int]], str]
+        self, model: Any, capacity: int, eos: list[int], context: int, decode: Callable[[list[int]], str]
     ) -> None:
+        device = model.device
         self.model = model
         self.device = device
+        self._context = context
         self._decode = decode
         self.rows: list[_Row] = []
         self.cache = SlotCache(model.config.num_hidden_layers)
@@ -249,7 +250,7 @@ class _Batch:
         for n_blocks, rows in sorted(buckets.items()):
             slots = self._arange[first : first + len(rows)]
             self._start(slots, rows)
-            self._read_prompts(slots, rows, n_blocks * BLOCK)
+            self._read_prompts(slots, rows, min(n_blocks * BLOCK, self._context))
             self.rows.extend(rows)
             first += len(rows)
 
@@ -323,7 +324,8 @@ class _Batch:
         self.cache.grow(self._arange.shape[0], width)
         self.cache.aim(slots, at, width)
         beyond = torch.arange(width, device=self.device)[None, :] > at[:, None]
-        mask = torch.zeros((n_run, width), device=self.device, dtype=self.model.dtype).masked_fill_(beyond, MASKED)
+        mask = torch.zeros((n_run, width), device=self.device, dtype=self.model.dtype)
+        mask.masked_fill_(beyond, torch.finfo(mask.dtype).min)
         self._set_attention(decode=True)
         out = self.model(
             input_ids=self._last[:n_run, None],

@@ -1,7 +1,7 @@
 """A plain, readable training loop for small models: AdamW, warm-up, a checkpoint to resume from.
 
-For models under ten million parameters the overhead of a general trainer is most of the time; this loop is
-tested to give the same losses as TRL's `SFTTrainer` on the same batches. It resumes from its last checkpoint
+For models under ten million parameters, which a general trainer would keep waiting; it is tested to give the same
+losses as TRL's `SFTTrainer` on the same batches. It resumes from its last checkpoint
 with the same bytes as an undisturbed run: the data order is a function of the step, nothing else is random.
 """
 
