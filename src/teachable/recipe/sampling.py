@@ -15,8 +15,7 @@ from teachable.engines.local import TransformersEngine
 from teachable.recipe.config import Resources
 from teachable.recipe.spec import StageContext
 from teachable.store.ledger import Ledger
-
-SMALL_PARAMS = 10_000_000
+from teachable.train.config import SMALL_PARAMS
 
 
 @dataclass(frozen=True)

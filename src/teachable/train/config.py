@@ -6,6 +6,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# A model below this is small: its products are too short to be worth several threads, and a general trainer's overhead
+# shows. It trains in the plain loop, and on a CPU several of them run side by side, one thread each.
+SMALL_PARAMS = 10_000_000
+
 
 class PretrainConfig(BaseModel):
     """The embedded base model: its shape, its reading, and how long it reads."""

@@ -82,15 +82,18 @@ def collate(sequences: Sequence[TokenSequence], pad_id: int) -> dict[str, torch.
     return {"input_ids": input_ids_B_T, "attention_mask": attention_B_T, "labels": labels_B_T}
 
 
-def batch_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy, in nats, over the loss-bearing tokens of the whole batch.
+def batch_loss(model: Any, batch: dict[str, torch.Tensor], reduction: Literal["mean", "sum"] = "mean") -> torch.Tensor:
+    """Cross-entropy, in nats, over the loss-bearing tokens of the whole batch: their mean or their sum.
 
     Right padding needs no attention mask under causal attention (a real token never sees the padding after it),
     and without one the attention kernel takes its fast path.
     """
     logits_B_T_V = model(input_ids=batch["input_ids"], use_cache=False).logits
     return torch.nn.functional.cross_entropy(
-        logits_B_T_V[:, :-1].flatten(0, 1).float(), batch["labels"][:, 1:].flatten(), ignore_index=IGNORE
+        logits_B_T_V[:, :-1].flatten(0, 1).float(),
+        batch["labels"][:, 1:].flatten(),
+        ignore_index=IGNORE,
+        reduction=reduction,
     )
 
 
@@ -103,13 +106,7 @@ def gradients_in_parts(model: Any, parts: Sequence[dict[str, torch.Tensor]], poo
     parameters = [p for p in model.parameters() if p.requires_grad]
 
     def one(part: dict[str, torch.Tensor]) -> tuple[float, tuple[torch.Tensor, ...]]:
-        logits_B_T_V = model(input_ids=part["input_ids"], use_cache=False).logits
-        total = torch.nn.functional.cross_entropy(
-            logits_B_T_V[:, :-1].flatten(0, 1).float(),
-            part["labels"][:, 1:].flatten(),
-            ignore_index=IGNORE,
-            reduction="sum",
-        )
+        total = batch_loss(model, part, "sum")
         return total.item(), torch.autograd.grad(total, parameters)
 
     n_tokens = sum(int((part["labels"][:, 1:] != IGNORE).sum()) for part in parts)

@@ -23,12 +23,10 @@ from teachable.errors import TeachableError
 from teachable.records import Example
 from teachable.store.digest import model_digest
 from teachable.train.batches import plan_steps
-from teachable.train.config import SftConfig
+from teachable.train.config import SMALL_PARAMS, SftConfig
 from teachable.train.embedded import save_model
 from teachable.train.loop import CurvePoint, Optimisation, TokenSequence, train
 from teachable.train.trl_backend import checkpoint_folder, train_with_trl
-
-LOOP_BELOW_PARAMS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def sft(
     )
     backend = config.backend
     if backend == "auto":
-        backend = "loop" if model.num_parameters() < LOOP_BELOW_PARAMS else "trl"
+        backend = "loop" if model.num_parameters() < SMALL_PARAMS else "trl"
     run = train if backend == "loop" else train_with_trl
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     curve = run(model, sequences, steps, how, pad_id=pad_id, checkpoint=checkpoint, on_step=on_step)

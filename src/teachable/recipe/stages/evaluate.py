@@ -69,7 +69,7 @@ def run(ctx: StageContext) -> StageOutcome:
     tokens_out = sum(one.spent.tokens_out for one in scored)
     return StageOutcome(
         note=stats["verdict"]["sentence"],
-        prompts=len(read_records(questions, Prompt)),
+        prompts=stats["n_questions"],
         completions=sum(one.spent.completions for one in scored),
         tokens_in=sum(one.spent.tokens_in for one in scored),
         tokens_out=tokens_out,
