@@ -35,8 +35,16 @@ class TeachableError(Exception):
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         """Survive the trip back from a worker process."""
-        return _rebuild, (self.what, self.where, self.mend, self.exit_code)
+        return _rebuild, (type(self), self.what, self.where, self.mend, self.exit_code)
 
 
-def _rebuild(what: str, where: str, mend: str, exit_code: int) -> TeachableError:
-    return TeachableError(what, where=where, mend=mend, exit_code=exit_code)
+class Stopped(TeachableError):
+    """The work ended before it was done though nothing is wrong: a limit was reached, or the user interrupted it.
+
+    Nothing is in flight when it is raised, so nothing that was paid for is lost. `exit_code` is
+    `EXIT_LIMIT_REACHED` or `EXIT_INTERRUPTED`.
+    """
+
+
+def _rebuild(kind: type[TeachableError], what: str, where: str, mend: str, exit_code: int) -> TeachableError:
+    return kind(what, where=where, mend=mend, exit_code=exit_code)

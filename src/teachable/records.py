@@ -81,7 +81,10 @@ class Solution:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One sampled answer and its verdict. `correct` is None when the verifier could not tell."""
+    """One sampled answer and its verdict. `correct` is None when the verifier could not tell.
+
+    `n_tokens` is its length as the engine counted it, also where the engine gave no `token_ids`.
+    """
 
     prompt_id: str
     sample: int
@@ -93,6 +96,7 @@ class Attempt:
     correct: bool | None
     answer: str | None
     reason: str
+    n_tokens: int = 0
 
     @property
     def id(self) -> str:
@@ -149,8 +153,10 @@ class Request:
     """What is asked of an engine: n samples of one prompt.
 
     `prompt` is text (continued as it stands), messages (the chat template is applied, with a generation
-    prompt) or token ids (taken to the letter). `temperature` 0 is greedy. `seed` fixes the samples: sample i
-    of a request depends on the request alone, never on what else is being sampled.
+    prompt) or token ids (taken to the letter). `temperature` 0 is greedy; `top_p` 1, `top_k` 0 and `min_p` 0
+    are off. `seed` fixes the samples: sample i of a request depends on the request alone, never on what else is
+    being sampled nor on `n`. `first` is the index of the first sample asked for: samples first to first + n - 1
+    are wanted, so that one who has some of a request's samples can ask for the rest.
     """
 
     prompt: PromptInput
@@ -160,6 +166,9 @@ class Request:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    top_k: int = 0
+    min_p: float = 0.0
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -167,13 +176,27 @@ class Completion:
     """One sampled continuation.
 
     `token_logprobs` are nats under the distribution that was really sampled from, one a token, or None where
-    the engine cannot say. `finish_reason` is "stop" or "length".
+    the engine cannot say. `finish_reason` is "stop" or "length". `n_tokens` is the length in tokens, also where a
+    server gives no ids but counts them (-1, the default, stands for the number of `token_ids`). `n_prompt_tokens` are
+    the prompt tokens that were read, and have to be paid, for this sample: of samples that share one reading of their
+    prompt the first carries them all, and the others 0.
     """
 
     text: str
     token_ids: tuple[int, ...]
     token_logprobs: tuple[float, ...] | None
     finish_reason: str
+    n_tokens: int = -1
+    n_prompt_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_tokens < 0:
+            object.__setattr__(self, "n_tokens", len(self.token_ids))
+
+    @property
+    def logprob(self) -> float | None:
+        """The log-probability of the whole continuation in nats, or None where the engine cannot say."""
+        return None if self.token_logprobs is None else sum(self.token_logprobs)
 
 
 @runtime_checkable

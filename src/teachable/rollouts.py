@@ -78,7 +78,7 @@ async def roll_out(
             )
             results[index] = await _attempts_at(prompt, request, engine, judges[prompt.verifier])
             done += 1
-            tokens += sum(len(attempt.token_ids) for attempt in results[index])
+            tokens += sum(attempt.n_tokens for attempt in results[index])
             if on_progress is not None:
                 on_progress(Progress(done=done, total=len(prompts), unit="prompts", tokens=tokens))
 
@@ -139,6 +139,7 @@ async def _attempts_at(prompt: Prompt, request: Request, engine: Engine, verifie
                 correct=verdict.correct,
                 answer=verdict.answer,
                 reason=verdict.reason,
+                n_tokens=completion.n_tokens,
             )
         )
     return attempts

@@ -59,7 +59,7 @@ async def score_model(
     )
     greedy_at: dict[str, Attempt] = {}
     if config.greedy:
-        spent = sum(len(attempt.token_ids) for attempt in sampled)
+        spent = sum(attempt.n_tokens for attempt in sampled)
         greedy = await roll_out(
             prompts,
             engine=engine,
@@ -104,7 +104,7 @@ def _row(
         "n_undecided": len(sampled) - len(decided),
         "greedy": greedy.correct if greedy is not None else None,
         "majority": majority(sampled),
-        "n_tokens": sum(len(a.token_ids) for a in sampled) + (len(greedy.token_ids) if greedy is not None else 0),
+        "n_tokens": sum(a.n_tokens for a in sampled) + (greedy.n_tokens if greedy is not None else 0),
     }
 
 

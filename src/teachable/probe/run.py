@@ -66,5 +66,5 @@ async def probe(
         estimates=tuple(estimate(prompt, attempts_at[prompt.id], config) for prompt in prompts),
         attempts=tuple(attempts),
         completions=sum(attempt.finish_reason != "error" for attempt in attempts),
-        tokens=sum(len(attempt.token_ids) for attempt in attempts),
+        tokens=sum(attempt.n_tokens for attempt in attempts),
     )
