@@ -11,7 +11,7 @@ from teachable import rollouts
 from teachable.engines.scripted import ScriptedEngine
 from teachable.errors import TeachableError
 from teachable.records import Attempt, Completion, Engine, Message, Progress, Prompt, Request, Verdict
-from teachable.rollouts import request_seed, roll_out
+from teachable.rollouts import Sampling, request_seed, roll_out
 
 
 def prompt(name: str, answer: str | None = "6") -> Prompt:
@@ -23,7 +23,7 @@ def coin(text: str, index: int, generator: random.Random) -> str:
 
 
 def run(prompts: list[Prompt], engine: Engine, *, n: int = 4, seed: int = 0, max_tokens: int = 64) -> list[Attempt]:
-    return asyncio.run(roll_out(prompts, engine=engine, n=n, max_tokens=max_tokens, temperature=1.0, seed=seed))
+    return asyncio.run(roll_out(prompts, engine=engine, n=n, sampling=Sampling(max_tokens, 1.0), seed=seed))
 
 
 def test_attempts_are_ordered_keyed_and_verified() -> None:
@@ -103,7 +103,7 @@ def test_cancelling_is_not_swallowed() -> None:
     async def cut() -> None:
         engine = ScriptedEngine(coin, frac_stalling=1.0, stall_s=30)
         async with asyncio.timeout(0.05):
-            await roll_out([prompt("a")], engine=engine, n=1, max_tokens=8, temperature=1.0, seed=0)
+            await roll_out([prompt("a")], engine=engine, n=1, sampling=Sampling(8, 1.0), seed=0)
 
     with pytest.raises(TimeoutError):
         asyncio.run(cut())
@@ -113,7 +113,7 @@ def test_progress_counts_prompts_and_tokens() -> None:
     seen: list[Progress] = []
     prompts = [prompt(str(i)) for i in range(5)]
     work = roll_out(
-        prompts, engine=ScriptedEngine(coin), n=2, max_tokens=64, temperature=1.0, seed=0, on_progress=seen.append
+        prompts, engine=ScriptedEngine(coin), n=2, sampling=Sampling(64, 1.0), seed=0, on_progress=seen.append
     )
     attempts = asyncio.run(work)
     assert [p.done for p in seen] == [1, 2, 3, 4, 5]
@@ -141,7 +141,7 @@ class Inverse:
 def test_a_verifier_of_ones_own_takes_the_names_place() -> None:
     engine = ScriptedEngine({"question a": "Answer: 6"})
     work = roll_out(
-        [prompt("a")], engine=engine, verifiers={"exact": Inverse()}, n=1, max_tokens=64, temperature=1.0, seed=0
+        [prompt("a")], engine=engine, verifiers={"exact": Inverse()}, n=1, sampling=Sampling(64, 1.0), seed=0
     )
     assert asyncio.run(work)[0].correct is False
 

@@ -24,6 +24,7 @@ class Message(TypedDict):
 
 
 Messages: TypeAlias = Sequence[Message]
+AnswerSource: TypeAlias = Literal["organic", "program", "teacher", "majority"]
 PromptInput: TypeAlias = str | Sequence[Message] | Sequence[int]
 Zone: TypeAlias = Literal["mastered", "teachable", "beyond", "ambiguous"]
 ZONES: tuple[Zone, ...] = ("mastered", "teachable", "beyond", "ambiguous")
@@ -57,7 +58,7 @@ class Prompt:
     domain: str
     messages: tuple[Message, ...]
     answer: str | None = None
-    answer_source: Literal["organic", "program", "teacher", "majority"] = "organic"
+    answer_source: AnswerSource = "organic"
     verifier: str = "exact"
     level: int = 0
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -107,9 +108,16 @@ class Attempt:
 class Estimate:
     """What probing learnt of a prompt.
 
-    `n` counts decided attempts (a "could not tell" is in `n_undecided`, never a failure). `posterior_a` and
-    `posterior_b` are the parameters of the Beta posterior of the pass rate; `agreement` is the share of the
-    plurality answer among extracted answers, in [0, 1].
+    `n` counts decided attempts (a "could not tell" is in `n_undecided`, never a failure). `p_beyond`, `p_teachable`
+    and `p_mastered` are the posterior probabilities of the zones, which add up to 1, and `zone_mass` is that of
+    `zone`; `posterior_a` and `posterior_b` are the parameters of the Beta distribution with the posterior's mean and
+    variance. `agreement` is the share of the plurality answer among extracted answers, in [0, 1].
+
+    `stopped` says why no more was sampled: `decided`, `close` (more samples would hardly decide it), `max`, `fixed`,
+    `budget`, `undecidable`, `failed`, or `interrupted`. `key` is the answer that attempts were compared with and
+    `key_source` where it came from: the prompt's own `answer_source`, `teacher`, or `majority` (the model's own
+    plurality, where there is nothing else); `key_agreement` is the share of the teacher's, or the model's, samples
+    behind it. `suspect` marks an organic answer that the teacher's plurality contradicts.
     """
 
     prompt_id: str
@@ -124,6 +132,15 @@ class Estimate:
     plurality: str | None
     zone: Zone
     reason: str
+    zone_mass: float = 0.0
+    p_beyond: float = 0.0
+    p_teachable: float = 0.0
+    p_mastered: float = 0.0
+    stopped: str = ""
+    key: str | None = None
+    key_source: str = ""
+    key_agreement: float = 0.0
+    suspect: bool = False
 
     @property
     def pass_rate(self) -> float:

@@ -1,4 +1,4 @@
-"""Sample n answers to each prompt, verify each, keyed by id: the one path that all sampling stages share.
+"""Sample answers to prompts, verify each, keyed by id: the one path that all sampling stages share.
 
 A failure is not a wrong answer. An engine that fails on a prompt, and a verifier that fails on an attempt,
 leave attempts whose `correct` is None with the error as the reason; nothing here turns an error into a score.
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from teachable import verify
 from teachable.errors import TeachableError
@@ -21,9 +23,38 @@ from teachable.records import Attempt, Completion, Engine, OnProgress, Progress,
 MAX_IN_FLIGHT = 4096
 
 
-def request_seed(seed: int, prompt_id: str) -> int:
-    """The seed of a prompt's request, 63 bits, the same on every machine for the same (seed, prompt id)."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\x1f{prompt_id}".encode()).digest()[:8], "big") >> 1
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are sampled; see `Request` for the fields."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ask:
+    """n further attempts at a prompt, of which `first` is the number of those before."""
+
+    prompt: Prompt
+    n: int
+    first: int = 0
+
+
+OnAnswer: TypeAlias = Callable[[int, list[Attempt]], None]
+
+
+def request_seed(seed: int, prompt_id: str, first: int = 0) -> int:
+    """The seed of a prompt's request, 63 bits, the same on every machine for the same arguments.
+
+    Requests for further samples have seeds of their own, so that an engine which knows nothing of `Request.first`
+    does not give the same samples again.
+    """
+    named = f"{seed}\x1f{prompt_id}" if first == 0 else f"{seed}\x1f{prompt_id}\x1f{first}"
+    return int.from_bytes(hashlib.sha256(named.encode()).digest()[:8], "big") >> 1
 
 
 async def roll_out(
@@ -32,11 +63,8 @@ async def roll_out(
     engine: Engine,
     verifiers: Mapping[str, Verifier] | None = None,
     n: int,
-    max_tokens: int,
-    temperature: float,
-    top_p: float = 1.0,
+    sampling: Sampling,
     seed: int,
-    stop: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> list[Attempt]:
     """Verified attempts at every prompt, n each, ordered by (order of the prompts, sample).
@@ -46,11 +74,8 @@ async def roll_out(
         engine: who answers. One request a prompt, with all n samples; up to `MAX_IN_FLIGHT` at once.
         verifiers: verifiers by the name that prompts use; names not in it are looked up by `verify.get`.
         n: samples a prompt.
-        max_tokens: longest answer, in tokens.
-        temperature: of the sampling; 0 is greedy.
-        top_p: nucleus, in (0, 1]; 1 is off.
+        sampling: how they are sampled.
         seed: of the whole; each prompt's own seed is made from it and the prompt's id.
-        stop: strings that end an answer.
         on_progress: called after every prompt, in prompts and sampled tokens.
 
     Returns:
@@ -60,53 +85,87 @@ async def roll_out(
     Raises:
         TeachableError: two prompts share an id, a verifier is unknown, or the engine raised one.
     """
-    judges = _verifiers_for(prompts, verifiers or {})
+    refuse_shared_ids(prompts)
     results: list[list[Attempt]] = [[] for _ in prompts]
     done = tokens = 0
 
-    async def answer(pending: Iterator[tuple[int, Prompt]]) -> None:
+    def answered(index: int, attempts: list[Attempt]) -> None:
         nonlocal done, tokens
-        for index, prompt in pending:
-            request = Request(
-                prompt=prompt.messages,
-                n=n,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                seed=request_seed(seed, prompt.id),
-                stop=tuple(stop),
-            )
-            results[index] = await _attempts_at(prompt, request, engine, judges[prompt.verifier])
-            done += 1
-            tokens += sum(attempt.n_tokens for attempt in results[index])
-            if on_progress is not None:
-                on_progress(Progress(done=done, total=len(prompts), unit="prompts", tokens=tokens))
+        results[index] = attempts
+        done += 1
+        tokens += sum(attempt.n_tokens for attempt in attempts)
+        if on_progress is not None:
+            on_progress(Progress(done=done, total=len(prompts), unit="prompts", tokens=tokens))
 
-    # The workers draw from one iterator, so a slow prompt holds up nobody else.
-    shared = iter(enumerate(prompts))
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(MAX_IN_FLIGHT, len(prompts))):
-                group.create_task(answer(shared))
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+    asks = [Ask(prompt, n) for prompt in prompts]
+    await answer(asks, engine=engine, verifiers=verifiers, sampling=sampling, seed=seed, on_answer=answered)
     return [attempt for attempts in results for attempt in attempts]
 
 
-def _verifiers_for(prompts: Sequence[Prompt], given: Mapping[str, Verifier]) -> dict[str, Verifier]:
-    """Every verifier that the prompts name, found before anything is sampled; also refuses duplicate ids."""
+async def answer(
+    asks: Sequence[Ask],
+    *,
+    engine: Engine,
+    verifiers: Mapping[str, Verifier] | None = None,
+    sampling: Sampling,
+    seed: int,
+    on_answer: OnAnswer,
+) -> None:
+    """Have every ask answered and verified, begun in the order given; see `roll_out` for the arguments.
+
+    `on_answer` gets an ask's place and its n attempts as soon as they are there; when an error ends the whole, what
+    was answered until then has been handed over.
+    """
+    judges = _verifiers_for(asks, verifiers or {})
+
+    async def work(pending: Iterator[tuple[int, Ask]]) -> None:
+        for index, ask in pending:
+            request = Request(
+                prompt=ask.prompt.messages,
+                n=ask.n,
+                max_tokens=sampling.max_tokens,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=request_seed(seed, ask.prompt.id, ask.first),
+                stop=sampling.stop,
+                top_k=sampling.top_k,
+                min_p=sampling.min_p,
+            )
+            on_answer(index, await _attempts_at(ask, request, engine, judges[ask.prompt.verifier]))
+
+    # The workers draw from one iterator, so a slow prompt holds up nobody else.
+    shared = iter(enumerate(asks))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(MAX_IN_FLIGHT, len(asks))):
+                group.create_task(work(shared))
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+def refuse_shared_ids(prompts: Sequence[Prompt]) -> None:
+    """Raise unless every prompt has an id of its own.
+
+    Raises:
+        TeachableError: two prompts share one.
+    """
     seen: set[str] = set()
-    found: dict[str, Verifier] = {}
     for prompt in prompts:
         if prompt.id in seen:
             raise TeachableError(f"two prompts have the id '{prompt.id}'", mend="Give every prompt an id of its own")
         seen.add(prompt.id)
-        if prompt.verifier not in found:
-            found[prompt.verifier] = given[prompt.verifier] if prompt.verifier in given else verify.get(prompt.verifier)
+
+
+def _verifiers_for(asks: Sequence[Ask], given: Mapping[str, Verifier]) -> dict[str, Verifier]:
+    """Every verifier that the prompts name, found before anything is sampled."""
+    found: dict[str, Verifier] = {}
+    for name in (ask.prompt.verifier for ask in asks):
+        if name not in found:
+            found[name] = given[name] if name in given else verify.get(name)
     return found
 
 
-async def _attempts_at(prompt: Prompt, request: Request, engine: Engine, verifier: Verifier) -> list[Attempt]:
+async def _attempts_at(ask: Ask, request: Request, engine: Engine, verifier: Verifier) -> list[Attempt]:
     """The n attempts of one request, verified; failures of the engine become attempts without a verdict."""
     fault = ""
     completions: list[Completion] = []
@@ -115,21 +174,23 @@ async def _attempts_at(prompt: Prompt, request: Request, engine: Engine, verifie
     except TeachableError:
         raise
     except Exception as error:  # one prompt's failure must not cost the others; it is recorded, not scored
+        completions = list(getattr(error, "completions", ()))[: request.n]  # what was got before it
         fault = f"the engine failed: {type(error).__name__}: {error}"
     if not fault and len(completions) < request.n:
         fault = f"the engine returned {len(completions)} of {request.n} samples"
     attempts: list[Attempt] = []
-    for sample in range(request.n):
-        if sample >= len(completions):
+    for place in range(request.n):
+        sample = ask.first + place
+        if place >= len(completions):
             attempts.append(
-                Attempt(prompt.id, sample, engine.name, request.seed, "", (), "error", None, None, reason=fault)
+                Attempt(ask.prompt.id, sample, engine.name, request.seed, "", (), "error", None, None, reason=fault)
             )
             continue
-        completion = completions[sample]
-        verdict = await verify.judge(verifier, completion.text, prompt)
+        completion = completions[place]
+        verdict = await verify.judge(verifier, completion.text, ask.prompt)
         attempts.append(
             Attempt(
-                prompt_id=prompt.id,
+                prompt_id=ask.prompt.id,
                 sample=sample,
                 engine=engine.name,
                 seed=request.seed,

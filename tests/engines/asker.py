@@ -1,4 +1,4 @@
-"""A process that asks a ledgered engine for completions, one line of output an answer.
+"""Who asks a ledgered engine for completions; as a process of its own, one line of output an answer.
 
     python asker.py LEDGER CALLS N_REQUESTS N_AT_ONCE SECONDS_A_CALL
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from teachable.engines.ledgered import Ledgered
 from teachable.engines.scripted import ScriptedEngine
-from teachable.records import Completion, Request
+from teachable.records import Completion, Engine, Request
 from teachable.store.ledger import Ledger
 
 
@@ -34,6 +34,24 @@ class Counting(ScriptedEngine):
             handle.write(f"{request.prompt}\n")
         await asyncio.sleep(self._seconds)
         return await super().sample(request)
+
+
+def sample(engine: Engine, *requests: Request) -> list[list[Completion]]:
+    """The answers to all requests, asked at once."""
+
+    async def main() -> list[list[Completion]]:
+        return list(await asyncio.gather(*[engine.sample(r) for r in requests]))
+
+    return asyncio.run(main())
+
+
+def keep_asking(engine: Engine, *requests: Request) -> list[list[Completion] | BaseException]:
+    """The answer or the error of each request, asked at once."""
+
+    async def main() -> list[list[Completion] | BaseException]:
+        return await asyncio.gather(*[engine.sample(r) for r in requests], return_exceptions=True)
+
+    return asyncio.run(main())
 
 
 async def ask(engine: Ledgered, n_requests: int, n_at_once: int) -> None:

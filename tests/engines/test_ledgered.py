@@ -7,19 +7,20 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.engines import asker
-from tests.engines.asker import Counting, request
+from tests.engines.asker import Counting, keep_asking, request, sample
 
 from teachable.engines.ledgered import Ledgered, Spending, request_key
-from teachable.engines.scripted import ScriptedEngine, ScriptedFailure
-from teachable.errors import TeachableError
-from teachable.records import Completion, Engine, Message, Request
-from teachable.store.ledger import Ledger
+from teachable.engines.limits import Limits
+from teachable.engines.scripted import ScriptedEngine
+from teachable.errors import EXIT_LIMIT_REACHED, Stopped, TeachableError
+from teachable.records import Engine, Message, Request
+from teachable.store.ledger import Ledger, Totals
 
 ASK = request(0, n=4)
 
@@ -40,13 +41,6 @@ def calls(tmp_path: Path) -> Path:
 
 def n_lines(path: Path) -> int:
     return len(path.read_text().splitlines())
-
-
-def sample(engine: Ledgered, *requests: Request) -> list[list[Completion]]:
-    async def main() -> list[list[Completion]]:
-        return list(await asyncio.gather(*[engine.sample(r) for r in requests]))
-
-    return asyncio.run(main())
 
 
 def test_it_is_an_engine_with_its_engines_name_and_tokens(ledger: Ledger) -> None:
@@ -92,7 +86,7 @@ def test_what_is_written_counts_where_an_engine_does_not_repeat_itself(ledger: L
     engine = Ledgered(ScriptedEngine(lambda *_: f"{next(answers)}"), ledger, stage="probe")
     [two] = sample(engine, replace(ASK, n=2))
     [four] = sample(engine, ASK)
-    assert [c.text for c in four] == ["0", "1", "4", "5"]
+    assert [c.text for c in four] == ["0", "1", "2", "3"]
     assert sample(engine, ASK, replace(ASK, n=2)) == [four, two]
 
 
@@ -107,6 +101,8 @@ def test_what_is_written_counts_where_an_engine_does_not_repeat_itself(ledger: L
         {"top_p": 0.9},
         {"seed": 5},
         {"stop": ("\n",)},
+        {"top_k": 5},
+        {"min_p": 0.1},
     ],
 )
 def test_whatever_changes_the_answer_is_another_request(ledger: Ledger, calls: Path, change: dict[str, object]) -> None:
@@ -128,6 +124,10 @@ def test_keys_are_the_same_on_every_machine() -> None:
     assert request_key("engine", Request(chat, n=2, seed=1)) == of_chat
     assert request_key("engine", Request(chat, n=9, seed=1)) == of_chat
     assert request_key("engine", Request("größer?", stop=("a", "b"))) == of_text
+    assert request_key("engine", Request("größer?", stop=("a", "b"), n=3, first=7)) == of_text
+    with_top_k = request_key("engine", Request("größer?", stop=("a", "b"), top_k=5))
+    assert with_top_k == "12c04f24b76f3de0363860fff60a786befe3def2c5cf68dbded173fd0e6c7b1d"
+    assert with_top_k != request_key("engine", Request("größer?", stop=("a", "b"), min_p=5))
 
 
 def test_completions_are_in_the_ledger_before_sample_returns(ledger: Ledger, calls: Path) -> None:
@@ -138,7 +138,7 @@ def test_completions_are_in_the_ledger_before_sample_returns(ledger: Ledger, cal
         asked = request(index)
         completions = await engine.sample(asked)
         with Ledger(ledger.path) as other:
-            return other.get(request_key(engine.name, asked)) == completions
+            return list(other.get(request_key(engine.name, asked)).values()) == completions
 
     async def main() -> list[bool]:
         return list(await asyncio.gather(*[one(index) for index in range(20)]))
@@ -146,52 +146,98 @@ def test_completions_are_in_the_ledger_before_sample_returns(ledger: Ledger, cal
     assert asyncio.run(main()) == [True] * 20
 
 
-def test_an_engine_that_fails_writes_nothing_and_costs_the_others_nothing(ledger: Ledger) -> None:
-    fails = ScriptedEngine(lambda text, *_: text, frac_failing=0.5)
-    engine = Ledgered(fails, ledger, stage="probe")
-
-    async def main() -> list[object]:
-        asked = [engine.sample(request(index)) for index in range(40)]
-        return list(await asyncio.gather(*asked, return_exceptions=True))
-
-    results = asyncio.run(main())
-    failed = [index for index, result in enumerate(results) if isinstance(result, ScriptedFailure)]
-    assert 5 < len(failed) < 35
-    for index, result in enumerate(results):
-        assert ledger.get(request_key(engine.name, request(index))) == (None if index in failed else result)
-    assert engine.spent.completions == 3 * (40 - len(failed)) == ledger.totals().completions
+def test_two_who_ask_the_same_at_once_pay_once(ledger: Ledger, calls: Path) -> None:
+    engine = Ledgered(Counting(calls, 0.01), ledger, stage="probe")
+    asked = [replace(ASK, n=n) for n in (2, 4, 4, 3)]
+    answers = sample(engine, *asked)
+    assert answers == [answers[1][: r.n] for r in asked]
+    assert n_lines(calls) == 2  # two samples, and the two that the second asker lacks
+    assert engine.spent.completions == 13
+    assert engine.spent.reused_completions == 9
+    assert ledger.totals().completions == 4
 
 
-def test_an_engine_that_brings_too_few_is_asked_again(ledger: Ledger) -> None:
-    class Short(ScriptedEngine):
-        short = 1
+def test_who_has_it_all_waits_for_nobody(ledger: Ledger, calls: Path) -> None:
+    engine = Ledgered(Counting(calls, 0.2), ledger, stage="probe")
 
-        async def sample(self, request: Request) -> list[Completion]:
-            return (await super().sample(request))[: self.short]
+    async def main() -> bool:
+        await engine.sample(replace(ASK, n=2))
+        slow = asyncio.create_task(engine.sample(ASK))
+        await asyncio.sleep(0.01)
+        await engine.sample(replace(ASK, n=2))
+        waits = not slow.done()
+        await slow
+        return waits
 
-    inner = Short(lambda text, index, _: f"{index}")
-    engine = Ledgered(inner, ledger, stage="probe")
-    inner.short = 0
-    assert sample(engine, ASK) == [[]]
-    inner.short = 2
-    assert [c.text for c in sample(engine, ASK)[0]] == ["0", "1"]
-    inner.short = 4
-    assert [c.text for c in sample(engine, ASK)[0]] == ["0", "1", "2", "3"]
+    assert asyncio.run(main())
 
 
-def test_a_ledger_that_cannot_be_written_is_heard_of(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk, say: nobody may go on with completions that were not kept, and nobody may wait for ever."""
+def test_money_is_counted_at_the_given_prices(ledger: Ledger) -> None:
+    table = {"question 0": "four", "question 1": "four"}
+    engine = Ledgered(ScriptedEngine(table), ledger, stage="probe", prices=(2.0, 8.0))
+    sample(engine, ASK)
+    cost = (10 * 2.0 + 4 * 4 * 8.0) / 1e6
+    assert engine.spent == Spending(4, 10, 16, pytest.approx(cost))
+    assert ledger.totals("probe") == Totals(1, 4, 10, 16, pytest.approx(cost))
+    dearer = Ledgered(ScriptedEngine(table), ledger, stage="evaluate", prices=(4.0, 16.0))
+    sample(dearer, ASK)
+    assert dearer.spent == Spending(4, 10, 16, pytest.approx(2 * cost), 0, 4, 10, 16, pytest.approx(2 * cost))
+    assert ledger.totals().cost_usd == pytest.approx(cost)
 
-    def full(*args: object, **kwargs: object) -> None:
-        raise TeachableError("no space is left on the disk")
 
-    engine = Ledgered(ScriptedEngine({"question 0": "a", "question 1": "b"}), ledger, stage="probe")
-    with monkeypatch.context() as patch:
-        patch.setattr(ledger, "put_many", full)
-        for _ in range(2):
-            with pytest.raises(TeachableError, match="no space is left"):
-                sample(engine, request(0), request(1))
-    assert [c.text for c in sample(engine, request(1))[0]] == ["b"] * 3
+def test_a_limit_stops_it_and_what_is_paid_for_stays_free(ledger: Ledger) -> None:
+    """Room for two requests of three samples of at most 10 tokens; their answers use 4 tokens of 10."""
+    inner = ScriptedEngine(lambda text, index, _: f"{index:04d}")
+    limits = Limits(max_tokens=60)
+    engine = Ledgered(inner, ledger, stage="probe", limits=limits)
+    asked = [replace(request(index), max_tokens=10) for index in range(9)]
+    results = keep_asking(engine, *asked)
+    n_done = sum(isinstance(result, list) for result in results)
+    assert n_done == 3  # 12 tokens each: a fourth might make it 66
+    assert all(isinstance(result, Stopped) and result.exit_code == EXIT_LIMIT_REACHED for result in results[n_done:])
+    assert ledger.totals() == Totals(n_done, 3 * n_done, 10 * n_done, 12 * n_done, 0.0)
+    assert keep_asking(engine, *asked[:n_done]) == results[:n_done]
+    raised = Ledgered(inner, ledger, stage="probe", limits=Limits(max_tokens=1000))
+    assert sample(raised, *asked)[:n_done] == results[:n_done]
+
+
+def no_tokenizer(prompt: object) -> list[int]:
+    raise TeachableError("this engine has no tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "encode", "n_prompt"),
+    [
+        (tuple(range(50)), no_tokenizer, 50),
+        ("x" * 50, list, 50),
+        ((Message(role="user", content="größer " * 10),), no_tokenizer, 90 // 2 + 32),
+        ("x" * 50, no_tokenizer, 25 + 32),
+    ],
+)
+def test_the_worst_case_counts_prompts_and_every_sample(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, prompt: object, encode: Callable, n_prompt: int
+) -> None:
+    """The smallest limit under which a request is let through is its worst case, to the microdollar."""
+    inner = ScriptedEngine({})
+    monkeypatch.setattr(inner, "encode", encode)
+    inner._n_prompt_tokens = lambda prompt: 0  # type: ignore[method-assign]
+    asked = Request(prompt, n=3, max_tokens=10)  # type: ignore[arg-type]
+    worst = 3 * (n_prompt * 2 + 10 * 5) / 1e6
+    for limit, ends in ((worst - 1e-6, Stopped), (worst, list)):
+        engine = Ledgered(inner, ledger, stage="probe", prices=(2.0, 5.0), limits=Limits(max_cost_usd=limit))
+        assert isinstance(keep_asking(engine, asked)[0], ends)
+
+
+def test_it_closes_the_engine_that_can_be_closed(ledger: Ledger) -> None:
+    closed: list[bool] = []
+
+    class Closing(ScriptedEngine):
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    asyncio.run(Ledgered(ScriptedEngine({}), ledger, stage="probe").aclose())
+    asyncio.run(Ledgered(Closing({}), ledger, stage="probe").aclose())
+    assert closed == [True]
 
 
 def test_answers_that_arrive_together_are_written_together(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,20 +257,14 @@ def test_spending_tells_new_from_reused(ledger: Ledger, calls: Path) -> None:
     engine = Ledgered(Counting(calls), ledger, stage="probe")
     [made] = sample(engine, replace(ASK, prompt=chat))
     n_in = len(engine.encode(list(chat)))
-    n_out = sum(len(c.token_ids) for c in made)
+    n_out = sum(c.n_tokens for c in made)
+    assert [c.n_prompt_tokens for c in made] == [n_in, 0, 0, 0]
     assert engine.spent == Spending(completions=4, tokens_in=n_in, tokens_out=n_out)
-    totals = ledger.totals("probe")
-    assert (totals.requests, totals.completions, totals.tokens_in, totals.tokens_out) == (1, 4, n_in, n_out)
+    assert ledger.totals("probe") == Totals(1, 4, n_in, n_out, 0.0)
     again = Ledgered(Counting(calls), ledger, stage="probe")
     sample(again, replace(ASK, prompt=chat))
-    assert again.spent == Spending(4, n_in, n_out, reused_completions=4, reused_tokens_out=n_out)
-
-
-@pytest.mark.parametrize("prompt", ["question 0", tuple(b"question 0")])
-def test_prompt_tokens_are_counted_for_every_kind_of_prompt(ledger: Ledger, prompt: str | tuple[int, ...]) -> None:
-    engine = Ledgered(ScriptedEngine({}), ledger, stage="probe")
-    sample(engine, replace(ASK, prompt=prompt))
-    assert engine.spent.tokens_in == len(b"question 0")
+    reused = {"reused_completions": 4, "reused_tokens_in": n_in, "reused_tokens_out": n_out}
+    assert again.spent == Spending(4, n_in, n_out, **reused)
 
 
 def start(path: Path, calls: Path, n_requests: int, n_at_once: int, seconds: float) -> subprocess.Popen[str]:

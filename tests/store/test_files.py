@@ -143,7 +143,12 @@ def test_bad_json_names_its_line(tmp_path: Path) -> None:
     [
         ('{"a": 1}\n\n{"a": \n', r"r\.jsonl:3: this line is no JSON"),
         ("[1]\n", r"r\.jsonl:1: this line is no JSON object but a list"),
-        (b'{"a": "\xff"}\n', r"r\.jsonl:1: this line is no JSON"),
+        ('{"a": 1}\n[{"a": 1}]\n', r"r\.jsonl:2: this line is no JSON object but a list"),
+        (b'\n{"a": "\xff"}\n', r"r\.jsonl:2: this line is not UTF-8: byte 8 of it is 0xff\. Save the file as UTF-8\.$"),
+        ('{"a": 1}\n'.encode("utf-16"), r"r\.jsonl:1: this line is not UTF-8: .* \(it looks like UTF-16\)\.$"),
+        ("[\n" * 100_000, r"r\.jsonl:1: this file is one JSON array"),
+        ('{"a": ' + "[" * 200_000, r"r\.jsonl:1: this line is no JSON \("),
+        ('{"a": ' + "1" * 5000 + "}", r"r\.jsonl:1: this line is no JSON \(Exceeds the limit"),
     ],
 )
 def test_bad_jsonl_names_its_line(tmp_path: Path, text: str | bytes, sentence: str) -> None:
@@ -151,6 +156,31 @@ def test_bad_jsonl_names_its_line(tmp_path: Path, text: str | bytes, sentence: s
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(TeachableError, match=sentence):
         read_rows(path)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_is_told_from_lines(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("\n" + json.dumps([{"a": 1}, {"a": 2}], indent=indent), encoding="utf-8")
+    with pytest.raises(TeachableError, match=r"r\.jsonl:2: this file is one JSON array.* Convert it: jq -c"):
+        read_rows(path)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").mkdir()
+    with pytest.raises(TeachableError, match=r"r\.jsonl: this is a folder\. Name a file in it\."):
+        read_rows(tmp_path / "r.jsonl")
+
+
+def test_parquet_that_python_cannot_hold_is_a_sentence(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    bytes_ = pa.array([b"\xff"]).cast(pa.binary())
+    broken = pa.StringArray.from_buffers(1, bytes_.buffers()[1], bytes_.buffers()[2])
+    pq.write_table(pa.table({"a": broken}), tmp_path / "r.parquet")
+    with pytest.raises(TeachableError, match=r"r\.parquet: this is no Parquet file that can be read \('utf-8'"):
+        read_rows(tmp_path / "r.parquet")
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shlex
 import string
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.tasks.conftest import WriteFile
 
 from teachable.errors import TeachableError
 from teachable.recipe.packaged import STARTER
-from teachable.tasks.build import TaskSet
+from teachable.tasks.build import TaskSet, drop_unprovable
+from teachable.tasks.columns import COLUMNS
 from teachable.tasks.config import TasksConfig
-from teachable.tasks.load import COLUMNS, load_tasks, read_prompts
+from teachable.tasks.load import MAX_PROMPT_CHARS, load_tasks, read_prompts
 
 GOOD = {"prompt": "What is 1 + 1?", "answer": "2"}
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is 1 + 1?"}]
@@ -32,10 +37,10 @@ def load(path: Path, **config: Any) -> TaskSet:
     return asyncio.run(load_tasks(path, TasksConfig(source=str(path), **config)))[0]
 
 
-def sentence(path: Path) -> str:
+def sentence(path: Path, **columns: str) -> str:
     """What is said of a file, with the folder left out."""
     with pytest.raises(TeachableError) as caught:
-        read_prompts(path)
+        read_prompts(path, columns=columns)
     return str(caught.value).replace(f"{path.parent}/", "")
 
 
@@ -45,24 +50,37 @@ def sentence(path: Path) -> str:
         (b"", "prompts.jsonl: the file holds no prompts. Write one JSON object a line."),
         (b" \n\n", "prompts.jsonl: the file holds no prompts. Write one JSON object a line."),
         (b'{"prompt": "a", "answer": "1"}\n{"prompt": "b"', "prompts.jsonl:2: this line is no JSON (Expecting"),
-        ('{"prompt": "ä", "answer": "1"}\n'.encode("latin-1"), "prompts.jsonl:1: this line is no JSON ('utf-8' codec"),
+        (
+            b'{"prompt": "a"}\n' + '{"prompt": "ä"}\n'.encode("latin-1"),
+            "prompts.jsonl:2: this line is not UTF-8: byte 13 of it is 0xe4. Save the file as UTF-8.",
+        ),
+        (b'[\n {"prompt": "a"}\n]\n', "prompts.jsonl:1: this file is one JSON array, where every line should hold one"),
         (b'["a", "b"]\n', "prompts.jsonl:1: this line is no JSON object but a list."),
         (
             [{"text": "a", "answer": "1"}],
             "prompts.jsonl: no column holds the prompts: it has answer, text. "
-            "Name one of them prompt, question, problem, instruction, input or messages.",
+            "Say which one does, as in --map prompt=COLUMN, or name it prompt or messages.",
         ),
         (
-            [{"prompt": "a"}, {"prompt": "b", "label": "1"}],
-            "prompts.jsonl: no column holds the reference answers: it has label, prompt. Name one of them answer",
+            [GOOD, {"prompt": "a", "answer": ["1", "2"]}],
+            "prompts.jsonl, row 2: the answer is a list. Write it as text,",
         ),
-        ([GOOD, {"prompt": "a", "answer": " "}], "prompts.jsonl, row 2: this prompt has no reference answer. Add an"),
-        ([GOOD, {"prompt": "a"}], "prompts.jsonl, row 2: this prompt has no reference answer. Add an `answer`"),
-        (b'{"prompt": "a", "answer": NaN}\n', "prompts.jsonl, row 1: this prompt has no reference answer."),
-        ([GOOD, {"prompt": "a", "answer": ["1"]}], "prompts.jsonl, row 2: the answer is a list. Write it as text."),
+        ([{**GOOD, "domain": ["a"]}], "prompts.jsonl, row 1: the domain is a list. Write it as text, or take another"),
         ([GOOD, {"prompt": " ", "answer": "1"}], "prompts.jsonl, row 2: this row has no prompt. Fill it in, or drop"),
         ([GOOD, {"answer": "1"}], "prompts.jsonl, row 2: this row has no prompt. Fill it in, or drop the row."),
-        ([{"prompt": 3, "answer": "1"}], "prompts.jsonl, row 1: this row has no prompt. Fill it in, or drop the row."),
+        (
+            [{"prompt": None, "answer": "1"}],
+            "prompts.jsonl, row 1: this row has no prompt. Fill it in, or drop the row.",
+        ),
+        (b'{"prompt": NaN}\n', "prompts.jsonl, row 1: this row has no prompt. Fill it in, or drop the row."),
+        (
+            [{"prompt": 3, "answer": "1"}],
+            "prompts.jsonl, row 1: the prompt is a int. Write it as text, or take another",
+        ),
+        (
+            [GOOD, {"prompt": "a" * 10_000_000, "answer": "1"}],
+            "prompts.jsonl, row 2: this prompt has 10,000,000 characters, more than 1,000,000. Shorten it, or drop the",
+        ),
         (
             [{**GOOD, "id": "a"}, {"prompt": "b", "answer": "1"}, {"id": "a", "prompt": "c", "answer": "1"}],
             "prompts.jsonl, row 3: the id 'a' was used by row 1 for another prompt. "
@@ -73,7 +91,10 @@ def sentence(path: Path) -> str:
             "prompts.jsonl, row 2: there is no verifier called 'exakt'. The nearest name is 'exact'",
         ),
         ([{**GOOD, "meta": "{"}], "prompts.jsonl, row 1: `meta` is no JSON object (Expecting"),
-        ([{**GOOD, "meta": [1]}], "prompts.jsonl, row 1: `meta` is no JSON object. Mend it, or leave it out."),
+        (
+            [{**GOOD, "meta": [1]}],
+            "prompts.jsonl, row 1: `meta` is no JSON object. Mend it, or leave it out with --map",
+        ),
         (
             b'{"prompt": "a \\ud83d", "answer": "1"}\n',
             r"prompts.jsonl, row 1: this row holds half a character, '\ud83d'. Mend its text, or drop the row.",
@@ -88,13 +109,18 @@ def test_a_bad_file_is_one_sentence(write_file: WriteFile, content: Any, said: s
     ("messages", "said"),
     [
         ([], "this row has no prompt"),
-        ("What is 1 + 1?", "this row has no prompt"),
+        ("What is 1 + 1?", "`messages` is text. Write a list of turns, or read it as text with --map prompt=COLUMN"),
         ([{"role": "user", "content": " "}], "this row has no prompt"),
         (["What is 1 + 1?"], "`messages` needs a role and a content in every turn. Complete it"),
-        ([{"from": "human", "value": "What?"}], "`messages` needs a role and a content in every turn"),
+        ([{"from": "human", "text": "What?"}], "`messages` needs a role and a content in every turn"),
         ([{"role": "user", "content": [{"type": "text"}]}], "`messages` needs a role and a content in every turn"),
         ([*CHAT, {"role": "assistant"}], "`messages` needs a role and a content in every turn"),
-        ([*CHAT, {"role": "assistant", "content": "2"}], "the last message is the assistant's. End `messages` with"),
+        ([{"role": "assistant", "content": "2"}], "the last message is the assistant's. End `messages` with"),
+        ([*CHAT, {"role": "tool", "content": "2"}], "the last message is the tool's. End `messages` with"),
+        (
+            [{"role": "user", "content": "a" * (MAX_PROMPT_CHARS + 1)}],
+            "this prompt has 1,000,001 characters, more than",
+        ),
     ],
 )
 def test_messages_of_a_wrong_shape_are_one_sentence(write_file: WriteFile, messages: Any, said: str) -> None:
@@ -103,13 +129,45 @@ def test_messages_of_a_wrong_shape_are_one_sentence(write_file: WriteFile, messa
 
 
 def test_a_file_that_is_not_there_or_of_another_kind_is_one_sentence(write_file: WriteFile, tmp_path: Path) -> None:
-    assert sentence(tmp_path / "gone.jsonl") == "gone.jsonl: this file is missing."
-    assert sentence(write_file(b"a,b\n", ".csv")).startswith("prompts.csv: prompts are read from .jsonl or .parquet")
+    assert sentence(tmp_path / "gone.jsonl") == "gone.jsonl: this file is missing. Correct the path."
     assert sentence(write_file(b"a,b\n", ".parquet")).startswith("prompts.parquet: this is no Parquet file")
+    assert sentence(write_file(b"[]", ".json")) == (
+        "prompts.json: prompts are read from .jsonl or .parquet files. If it is an array, convert it: "
+        "jq -c '.[]' prompts.json > prompts.jsonl; if a line holds one object, call it prompts.jsonl."
+    )
+    assert sentence(write_file(b"", ".txt")).endswith("files. Write it as one of these.")
+    (tmp_path / "folder").mkdir()
+    assert sentence(tmp_path / "folder") == "folder: this is a folder. Name a .jsonl or .parquet file."
+    (tmp_path / "folder" / "b.jsonl").touch()
+    assert sentence(tmp_path / "folder") == "folder: this is a folder. Name a file in it, such as folder/b.jsonl."
+
+
+@pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".tsv", "\t")])
+def test_a_table_in_text_is_converted_by_the_command_in_its_sentence(
+    write_file: WriteFile, suffix: str, delimiter: str
+) -> None:
+    rows = ("question", "answer"), ('"What,\nis 1 + 1?"', "2")
+    path = write_file("".join(f"{delimiter.join(row)}\n" for row in rows).encode(), suffix)
+    said = sentence(path)
+    assert said.startswith(f"prompts{suffix}: prompts are read from .jsonl or .parquet files. Convert it: python -c ")
+    command = said.partition("Convert it: python ")[2].removesuffix(".")
+    subprocess.run([sys.executable, *shlex.split(command)], cwd=path.parent, check=True)
+    [prompt] = read_prompts(path.with_suffix(".parquet")).prompts
+    assert (prompt.text, prompt.answer) == ("What,\nis 1 + 1?", "2")
+
+
+def test_a_mistaken_mapping_is_one_sentence(write_file: WriteFile) -> None:
+    path = write_file([GOOD])
+    assert sentence(path, answer="key").startswith("prompts.jsonl: there is no column 'key' for the field 'answer': it")
+    assert sentence(path, anwser="answer").startswith(
+        "prompts.jsonl: a prompt has no field 'anwser' (did you mean 'ans"
+    )
+    with pytest.raises(ValidationError, match="a prompt has no field 'anwser'"):
+        TasksConfig(columns={"anwser": "answer"})
 
 
 @pytest.mark.parametrize("column", COLUMNS["prompt"])
-@pytest.mark.parametrize("answer", COLUMNS["answer"])
+@pytest.mark.parametrize("answer", [name for name in COLUMNS["answer"] if "." not in name])
 def test_columns_are_recognised_by_the_names_of_public_sets(write_file: WriteFile, column: str, answer: str) -> None:
     file = read_prompts(write_file([{column: "What is 1 + 1?", answer: 2}]))
     assert file.mapping == {"prompt": column, "answer": answer}
@@ -129,7 +187,7 @@ def test_every_column_goes_where_it_belongs(write_file: WriteFile) -> None:
     [prompt] = file.prompts
     assert (prompt.id, prompt.domain, prompt.level, prompt.meta) == ("7", "sums", 3, {"unit": "m"})
     assert list(prompt.messages) == CHAT
-    assert file.responses == {"7": "Answer: 2"}
+    assert file.responses == {"7": ("Answer: 2",)}
     assert file.mapping == {
         "id": "uid",
         "messages": "conversations",
@@ -138,6 +196,7 @@ def test_every_column_goes_where_it_belongs(write_file: WriteFile) -> None:
         "domain": "subject",
         "level": "difficulty",
         "verifier": "verifier",
+        "meta": "meta",
     }
     [step] = prompt.lineage
     assert (step.parent, step.transform, step.params) == ("prompts.jsonl", "read", "row 1")
@@ -203,11 +262,148 @@ def test_near_duplicates_are_on_one_side(write_file: WriteFile) -> None:
     assert on_both_sides(load(write_file(rows), heldout_frac=0.4, near_duplicate=1.0))
 
 
-def test_no_more_than_asked_for(write_file: WriteFile) -> None:
+def test_no_more_than_asked_for_and_not_the_head_of_the_file(write_file: WriteFile) -> None:
+    whole = load(write_file(MANY), heldout_frac=0.4)
     tasks = load(write_file(MANY), n_pool=5, n_heldout=2, heldout_frac=0.4)
     assert (len(tasks.pool), len(tasks.heldout)) == (5, 2)
-    whole = load(write_file(MANY), heldout_frac=0.4)
-    assert tasks.pool == whole.pool[:5]
+    assert tasks.pool != whole.pool[:5]
+    assert [p for p in whole.pool if p in tasks.pool] == list(tasks.pool)
+    turned = load(write_file(MANY[::-1]), n_pool=5, n_heldout=2, heldout_frac=0.4)
+    assert {p.id for p in turned.pool} == {p.id for p in tasks.pool}
+    assert {p.id for p in tasks.pool} < {p.id for p in load(write_file(MANY), n_pool=9, heldout_frac=0.4).pool}
+
+
+def test_a_cut_of_rows_with_equal_content_keeps_its_number(write_file: WriteFile) -> None:
+    rows = [{**GOOD, "id": str(i)} for i in range(9)]
+    assert len(load(write_file(rows), n_pool=4, heldout_frac=0).pool) == 4
+
+
+def test_all_of_a_file_unless_told_otherwise(write_file: WriteFile) -> None:
+    rows = [{"prompt": f"number {i}"} for i in range(2000)]
+    tasks = load(write_file(rows), heldout_frac=0)
+    assert [p.text for p in tasks.pool] == [row["prompt"] for row in rows]
+    assert tasks.heldout == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "n_rows", "sizes"),
+    [
+        ({}, None, (1500, 300)),
+        ({"n_pool": 7}, None, (7, 300)),
+        ({"source": "p.jsonl"}, 2000, (1600, 400)),
+        ({"source": "p.jsonl", "n_pool": 100, "n_heldout": 1000}, 2000, (100, 400)),
+        ({"source": "p.jsonl", "heldout_frac": 0}, 2000, (2000, 0)),
+        ({"source": "p.parquet"}, None, (1500, 300)),
+        ({"source": "p.parquet", "heldout_frac": 0, "n_heldout": 5}, None, (1500, 0)),
+    ],
+)
+def test_sizes_are_known_before_anything_is_read(config: dict[str, Any], n_rows: int, sizes: tuple[int, int]) -> None:
+    assert TasksConfig.model_validate(config).sizes(n_rows) == sizes
+
+
+def test_prompts_without_answers_are_prompts(write_file: WriteFile) -> None:
+    rows = [
+        {**row, "answer": row["answer"] if i % 3 else None, "response": f"Answer: {i}"} for i, row in enumerate(MANY)
+    ]
+    path = write_file(rows)
+    file = read_prompts(path)
+    assert [p.answer for p in file.prompts] == [row["answer"] for row in rows]
+    assert file.mapping["answer"] == "answer (none in 12 rows)"
+    assert len({p.id for p in file.prompts}) == len(rows)
+    tasks = load(path, heldout_frac=0)
+    assert {s.prompt_id for s in tasks.solutions} == {p.id for p in file.prompts if p.answer is not None}
+    assert tasks.rejected == (("there is no reference answer", 12),)
+    assert drop_unprovable(tasks) == tasks
+
+
+def test_a_file_without_any_answer_is_read(write_file: WriteFile) -> None:
+    file = read_prompts(write_file([{"prompt": "a"}, {"prompt": "b", "label": "1"}]))
+    assert [p.answer for p in file.prompts] == [None, None]
+    assert file.mapping == {"prompt": "prompt"}
+
+
+def test_nothing_held_out_is_no_fault_when_prompts_are_dropped(write_file: WriteFile) -> None:
+    tasks = load(write_file([GOOD, {"prompt": "b", "answer": "Answer: 1"}]), heldout_frac=0)
+    kept = drop_unprovable(tasks)
+    assert [p.answer for p in kept.pool] == ["2"]
+    assert kept.heldout == ()
+
+
+SUM = {"question": "What is 2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
+ALGEBRA = {"problem": "Solve.", "solution": r"So $x=\boxed{\frac{1}{2}}$.", "level": "Level 5", "type": "Algebra"}
+
+
+def test_grade_school_sums_as_they_are_published(write_file: WriteFile) -> None:
+    path = write_file([SUM, {**SUM, "question": "And 4 + 4?", "answer": "It is 8.\n#### 8"}])
+    file = read_prompts(path)
+    assert [p.answer for p in file.prompts] == ["4", "8"]
+    assert file.mapping == {
+        "prompt": "question",
+        "answer": "answer (after ####)",
+        "response": "answer (the whole text)",
+    }
+    tasks = load(path, heldout_frac=0)
+    assert [s.text for s in tasks.solutions] == ["2 + 2 = <<2+2=4>>4\nAnswer: 4", "It is 8.\nAnswer: 8"]
+    assert tasks.rejected == ()
+
+
+def test_competition_problems_as_they_are_published(write_file: WriteFile) -> None:
+    unsolved = {**ALGEBRA, "problem": "Prove it.", "solution": "First we note that\nit is so.", "level": "Level ?"}
+    path = write_file([ALGEBRA, unsolved])
+    file = read_prompts(path)
+    assert [(p.answer, p.level, p.domain) for p in file.prompts] == [
+        (r"\frac{1}{2}", 5, "Algebra"),
+        (None, 0, "Algebra"),
+    ]
+    assert file.mapping["answer"] == r"solution (in \boxed{} in 1 row, none in 1 row)"
+    assert file.mapping["level"] == "level (not understood in 1 row)"
+    tasks = load(path, heldout_frac=0)
+    assert [s.text for s in tasks.solutions] == [ALGEBRA["solution"] + "\nAnswer: \\frac{1}{2}"]
+    assert tasks.rejected == (("there is no reference answer", 1),)
+
+
+def test_a_solution_beside_an_answer_is_verified_against_it(write_file: WriteFile) -> None:
+    right = {"problem": "a", "solution": r"So \boxed{5}.", "answer": "5"}
+    path = write_file([right, {**right, "problem": "b", "answer": "6"}])
+    tasks = load(path, heldout_frac=0)
+    assert [(s.text) for s in tasks.solutions] == ["So \\boxed{5}.\nAnswer: 5"]
+    assert tasks.rejected == (("differs from the reference answer", 1),)
+
+
+def test_chats_as_they_are_shared(write_file: WriteFile) -> None:
+    turns = [{"from": "human", "value": "What is 1 + 1?"}, {"from": "gpt", "value": "Answer: 2"}]
+    file = read_prompts(write_file([{"id": "x", "conversations": turns, "answer": "2"}]))
+    [prompt] = file.prompts
+    assert prompt.messages == ({"role": "user", "content": "What is 1 + 1?"},)
+    assert file.responses == {"x": ("Answer: 2",)}
+    assert file.mapping["response"] == "conversations (the last turn)"
+    [other] = read_prompts(write_file([{"prompt": CHAT, "reward_model": {"ground_truth": "2"}}], ".parquet")).prompts
+    assert (list(other.messages), other.answer) == (CHAT, "2")
+
+
+def test_an_instruction_is_completed_by_its_input(write_file: WriteFile) -> None:
+    rows = [
+        {"instruction": "Add them.", "input": "1, 2", "output": "3"},
+        {"instruction": "Say hi.", "input": "", "output": "hi"},
+    ]
+    path = write_file(rows)
+    assert [p.text for p in read_prompts(path).prompts] == ["Add them.\n\n1, 2", "Say hi."]
+    assert [p.text for p in read_prompts(path, columns={"context": ""}).prompts] == ["Add them.", "Say hi."]
+
+
+def test_columns_of_ones_own_choice(write_file: WriteFile) -> None:
+    path = write_file([{**GOOD, "key": "3", "info": {"hard": 0.5}}, {"prompt": "b", "key": "4", "info": {"hard": 0.9}}])
+    tasks = load(path, heldout_frac=0, columns={"answer": "key", "level": "info.hard"})
+    assert [(p.answer, p.level) for p in tasks.pool] == [("3", 1), ("4", 2)]
+    mapping = read_prompts(path, columns={"answer": "key", "level": "info.hard"}).mapping
+    assert mapping == {"prompt": "prompt", "answer": "key", "level": "info.hard (ranked into 2 levels)"}
+
+
+def test_of_several_responses_the_shortest_right_one_is_the_solution(write_file: WriteFile) -> None:
+    texts = ["Answer: 3", "quite long\nAnswer: 2", "longer than that\nAnswer: 2"]
+    tasks = load(write_file([{**GOOD, "response": text} for text in texts[::-1]]), heldout_frac=0)
+    assert [s.text for s in tasks.solutions] == [texts[1]]
+    assert dict(tasks.rejected) == {"differs from the reference answer": 1, "an earlier row says the same": 2}
 
 
 @pytest.mark.parametrize(("n", "frac"), [(1, 0.5), (2, 0.001)])

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from teachable.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, TeachableError
+from teachable.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Stopped, TeachableError
 
 _FULL_DISK_TEXTS = ("no space left on device", "os error 28", "disk quota exceeded", "disk is full")
 
@@ -29,6 +29,8 @@ def ending(run: Path | None = None) -> Iterator[None]:
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         yield
+    except Stopped as error:
+        _leave(error.sentence(), error.exit_code)
     except TeachableError as error:
         _leave(f"error: {error.sentence()}", error.exit_code)
     except KeyboardInterrupt:

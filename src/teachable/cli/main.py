@@ -38,6 +38,19 @@ Seed = Annotated[
 ]
 Base = Annotated[str | None, typer.Option("--base", metavar="MODEL", help="embedded, a model folder, or a hub id")]
 From = Annotated[Path | None, typer.Option("--recipe", metavar="RECIPE", help="take the settings from this recipe")]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", min=0, metavar="USD", help="stop when the run folder holds this much paid work"),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", min=1, help="stop when this many tokens have been sampled in the run folder"),
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="FIELD=COLUMN", help="which column of PROMPTS holds a field; may be repeated"),
+]
+ENGINE = "transformers:MODEL, openai:MODEL@URL, or scripted:TABLE.json"
 Prompts = Annotated[Path | None, typer.Argument(metavar="PROMPTS", help="your own prompts, JSONL or Parquet")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe file; `teachable init` writes one")]
 
@@ -86,13 +99,17 @@ def run(
     start: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="redo this stage and what rests on it")
     ] = None,
+    max_cost: MaxCost = None,
+    max_tokens: MaxTokens = None,
     as_json: Json = False,
 ) -> None:
     """Run a recipe; what is done already and still holds is not done again."""
     with ending(out):
         from teachable.cli.work import run_file
+        from teachable.recipe.spec import SpendingLimits
 
-        run_file(recipe, out, sets or [], until=until, start=start, as_json=as_json)
+        limits = SpendingLimits(max_cost, max_tokens)
+        run_file(recipe, out, sets or [], until=until, start=start, as_json=as_json, limits=limits)
 
 
 @app.command()
@@ -124,19 +141,38 @@ def tasks(
 def probe(
     out: NeededOut,
     prompts: Prompts = None,
+    engine: Annotated[str | None, typer.Option("--engine", metavar="ENGINE", help=f"who is probed: {ENGINE}")] = None,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", metavar="ENGINE", help="a reference model, whose plurality is the answer")
+    ] = None,
     base: Base = None,
+    low: Annotated[float | None, typer.Option("--low", help="pass rate below which a prompt is beyond; 0.1")] = None,
+    high: Annotated[float | None, typer.Option("--high", help="pass rate above which it is mastered; 0.9")] = None,
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="chance of a wrong zone at which a prompt is decided; 0.1")
+    ] = None,
+    max_samples: Annotated[int | None, typer.Option("--max-samples", help="attempts at a prompt at most; 64")] = None,
+    columns: Map = None,
+    max_cost: MaxCost = None,
+    max_tokens: MaxTokens = None,
     recipe: From = None,
     sets: Sets = None,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
-    """Estimate how often the base model solves each prompt."""
+    """Estimate how often the base model solves each prompt, with as few samples as that takes."""
     with ending(out):
-        from teachable.cli.work import run_stage
+        from teachable.cli.work import engine_settings, mapped, run_stage
+        from teachable.recipe.spec import SpendingLimits
 
+        given = {"low": low, "high": high, "delta": delta, "max_samples": max_samples}
+        fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if teacher is not None:
+            fields["teacher"] = engine_settings(teacher, "--teacher")
         run_stage(
-            "probe", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed, as_json=as_json
-        )
+            "probe", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed, engine=engine,
+            stages=mapped(columns) | {"probe": fields}, limits=SpendingLimits(max_cost, max_tokens), as_json=as_json,
+        )  # fmt: skip
 
 
 @app.command()

@@ -63,6 +63,10 @@ class Lines:
         """The stage's line."""
         tell(_line(stage, entry))
 
+    def interrupted(self, stage: str, n_in_flight: int) -> None:
+        """That the end is near, and what it waits for."""
+        tell(f"{stage}: stopping, {n_in_flight:,} requests in flight are being finished; ctrl-C again leaves at once")
+
 
 def _line(stage: str, entry: StageEntry) -> str:
     parts = [f"{stage}: {duration(entry.seconds)}"]
@@ -70,6 +74,8 @@ def _line(stage: str, entry: StageEntry) -> str:
         parts.append(f"{entry.completions:,} completions")
     if entry.tokens_out:
         parts.append(f"{entry.tokens_out:,} tokens")
+    if entry.cost_usd:
+        parts.append(f"${entry.cost_usd:,.2f}")
     return ", ".join(parts) + (f" | {entry.note}" if entry.note else "")
 
 

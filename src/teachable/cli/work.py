@@ -8,12 +8,14 @@ from typing import Any
 
 from teachable.cli import wiring
 from teachable.cli.show import duration, print_json, size, watching
+from teachable.engines.config import EngineConfig, engine_from
 from teachable.errors import TeachableError
 from teachable.recipe.config import Recipe
 from teachable.recipe.load import load_recipe, recipe_from
 from teachable.recipe.plan import Plan, make_plan
 from teachable.recipe.run import RunSummary, run_recipe
 from teachable.recipe.source import COMMAND_LINE, Source, layered, read_source
+from teachable.recipe.spec import SpendingLimits
 from teachable.store.files import read_json
 from teachable.store.manifest import RunFolder
 
@@ -34,19 +36,28 @@ def run_file(
     start: str | None = None,
     as_json: bool = False,
     layers: Sequence[Path] = (),
+    limits: SpendingLimits | None = None,
 ) -> None:
     """Run a recipe file and say what came of it."""
     recipe = load_recipe(recipe_path, sets, kinds=wiring.kinds(), layers=layers)
-    carry_out(recipe, folder_of(recipe, out), until=until, start=start, as_json=as_json)
+    carry_out(recipe, folder_of(recipe, out), until=until, start=start, as_json=as_json, limits=limits)
 
 
 def carry_out(
-    recipe: Recipe, run: RunFolder, *, until: str | None = None, start: str | None = None, as_json: bool = False
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    until: str | None = None,
+    start: str | None = None,
+    as_json: bool = False,
+    limits: SpendingLimits | None = None,
 ) -> None:
     """Run a recipe and say what came of it: a line for people, or the whole summary as JSON."""
     context, watcher = watching()
     with context:
-        summary = run_recipe(recipe, run, wiring.kinds(), wiring.runner_for, watcher, until=until, start=start)
+        summary = run_recipe(
+            recipe, run, wiring.kinds(), wiring.runner_for, watcher, until=until, start=start, limits=limits
+        )
     if as_json:
         print_json(_summary_document(summary))
     else:
@@ -114,9 +125,10 @@ def plan_file(recipe_path: Path, out: Path | None, sets: Sequence[str], *, as_js
 
 def plan_text(plan: Plan) -> str:
     """A plan as a table for people."""
-    head = ("stage", "", "prompts", "completions", "tokens", "minutes", "disk", "why")
+    priced = any(stage.forecast.cost_usd for stage in plan.to_run)
+    head = ("stage", "", "prompts", "completions", "tokens", *(["cost"] if priced else []), "minutes", "disk", "why")
     rows = [
-        (stage.name, "cached", "", "", "", "", "", "")
+        (stage.name, "cached", *[""] * (len(head) - 2))
         if stage.cached
         else (
             stage.name,
@@ -124,6 +136,7 @@ def plan_text(plan: Plan) -> str:
             f"{stage.forecast.prompts:,}",
             f"{stage.forecast.completions:,}",
             f"{stage.forecast.tokens:,}",
+            *([f"${stage.forecast.cost_usd:,.2f}"] if priced else []),
             f"{stage.seconds / 60:.1f}",
             size(stage.forecast.disk_bytes),
             stage.reason,
@@ -133,16 +146,17 @@ def plan_text(plan: Plan) -> str:
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [
         "  ".join(
-            text.ljust(width) if i in (0, 1, 7) else text.rjust(width)
+            text.ljust(width) if i in (0, 1, len(head) - 1) else text.rjust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in [head, *rows]
     ]
     total = plan.document()["total"]
+    dollars = f", ${total['cost_usd']:,.2f}" if priced else ""
     if plan.to_run:
         lines.append(
             f"{plan.recipe} in {plan.run}: {len(plan.to_run)} of {len(plan.stages)} stages will run, "
-            f"about {total['minutes']:.1f} minutes and {size(total['disk_bytes'])}; {_rates(plan)}"
+            f"about {total['minutes']:.1f} minutes{dollars} and {size(total['disk_bytes'])}; {_rates(plan)}"
         )
     else:
         lines.append(f"{plan.recipe}: everything is up to date in {plan.run}{_report(Path(plan.run))}")
@@ -168,6 +182,8 @@ def run_stage(
     prompts: Path | None = None,
     seed: int | None = None,
     stages: dict[str, dict[str, Any]] | None = None,
+    engine: str | None = None,
+    limits: SpendingLimits | None = None,
     as_json: bool = False,
 ) -> None:
     """Run one stage and what it needs, as a recipe that ends there.
@@ -187,8 +203,15 @@ def run_stage(
         listed[name] = fields
         places.update({f"stages.{name}.{field}": COMMAND_LINE for field in fields})
     if prompts is not None:
-        listed["tasks"] = {"source": str(prompts)}
+        listed["tasks"] = {**(listed.get("tasks") or {}), "source": str(prompts)}
         places["stages.tasks.source"] = COMMAND_LINE
+        if kind == "probe" and path is None:
+            listed["tasks"]["heldout_frac"] = 0  # all of a file that is only probed
+    if engine is not None:
+        layer["engine"] = engine_settings(engine, "--engine", source.document.get("engine"))
+        places.update({f"engine.{field}": COMMAND_LINE for field in layer["engine"]})
+        if layer["engine"]["kind"] == "transformers":
+            base = layer["engine"].pop("model") or base
     if base is not None:
         layer["base"] = base
         places["base"] = "--base"
@@ -198,7 +221,44 @@ def run_stage(
     source = layered(source, Source(layer, places, source.name))
     folder = path.resolve().parent if path is not None else Path.cwd()
     recipe = recipe_from(source, sets, kinds=wiring.kinds(), folder=folder)
-    carry_out(recipe, RunFolder(out), until=kind, as_json=as_json)
+    carry_out(recipe, RunFolder(out), until=kind, as_json=as_json, limits=limits)
+
+
+def mapped(columns: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """The tasks stage's part of a recipe for `--map field=column`.
+
+    Raises:
+        TeachableError: one has no `=`.
+    """
+    if not columns:
+        return {}
+    pairs = [text.partition("=") for text in columns]
+    for text, (field, equals, _) in zip(columns, pairs, strict=True):
+        if not equals or not field.strip():
+            raise TeachableError(
+                f"{text!r} maps nothing", where="--map", mend="Write field=column, such as answer=solution"
+            )
+    return {"tasks": {"columns": {field.strip(): column.strip() for field, _, column in pairs}}}
+
+
+def engine_settings(text: str, where: str, before: object = None) -> dict[str, Any]:
+    """The engine settings that an option's text stands for.
+
+    Args:
+        where: the option.
+        before: the settings in the recipe. Those of another kind of engine are put back to their defaults.
+
+    Raises:
+        TeachableError: the text names no engine.
+    """
+    try:
+        given = engine_from(text)
+        if isinstance(before, dict) and before.get("kind", "transformers") != given["kind"]:
+            return {**EngineConfig.model_validate(given).model_dump(mode="json"), **given}
+    except ValueError as error:
+        what, _, mend = str(error).partition(". ")
+        raise TeachableError(what, where=where, mend=mend.rstrip(".")) from error
+    return given
 
 
 def write_report(folder: Path, *, as_json: bool) -> None:

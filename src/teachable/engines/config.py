@@ -51,6 +51,11 @@ class EngineConfig(BaseModel):
         """It computes in this process and needs a model's weights."""
         return self.kind == "transformers"
 
+    def paths(self) -> list[Path]:
+        """Files and folders that a result depends on through their contents."""
+        named = [self.tokenizer, "" if self.kind == "openai" else self.model]
+        return [Path(name) for name in named if Path(name).is_absolute()]
+
     def identity(self) -> dict[str, Any]:
         """The settings that a result depends on."""
         return self.model_dump(mode="json", exclude=set(REACH))

@@ -1,50 +1,96 @@
 """An engine that never loses a completion: it asks another engine, and writes the answer down before handing it on.
 
-A request that the ledger knows is answered from it. What determines a completion is the key: engine (with the
-model's digest and number format), prompt, sampling parameters, seed; the sample index is the row. Answers that
-arrive together are written in one transaction.
+What the ledger knows is answered from it, and only the samples that it lacks are asked for. What determines a
+completion is the key: engine (with the model's digest and number format), prompt, sampling parameters, seed; the
+sample index is the row. Answers that arrive together are written in one transaction. A request that the engine could
+not answer leaves its reason in the ledger, and what it did bring.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any, TypeAlias
 
-from teachable.records import Completion, Engine, Message, Request
+from teachable.engines.limits import Limits
+from teachable.errors import TeachableError
+from teachable.records import Completion, Engine, Message, PromptInput, Request
 from teachable.store.digest import digest
 from teachable.store.ledger import Ledger, Paid
+from teachable.store.reservations import Need
+
+MILLION = 1e6
+# For an engine without a tokenizer: what a chat template adds at most, and the fewest bytes of UTF-8 that a token
+# stands for on average, in any script that a model was trained on.
+TEMPLATE_TOKENS = 16
+BYTES_PER_TOKEN = 2
+
+_Unwritten: TypeAlias = tuple[Paid, "asyncio.Future[None]"]
 
 
 @dataclass
 class Spending:
-    """Completions and tokens: all that were used, and of these what the ledger already had."""
+    """Completions, tokens and dollars that were used, and of these (`reused_`) what the ledger already had.
+
+    Dollars are at the prices of now, whatever a reused completion cost at its time; the ledger knows that.
+    `failed` are requests that the engine could not answer in full.
+    """
 
     completions: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    cost_usd: float = 0.0
+    failed: int = 0
     reused_completions: int = 0
+    reused_tokens_in: int = 0
     reused_tokens_out: int = 0
+    reused_cost_usd: float = 0.0
 
 
 def request_key(engine_name: str, request: Request) -> str:
-    """The ledger's key of a request; the number of samples is no part of it."""
+    """The ledger's key of a request; which of its samples are wanted is no part of it.
+
+    Parameters that older versions did not have enter only where they are on, so that older keys hold.
+    """
     prompt: Any = request.prompt if isinstance(request.prompt, str) else list(request.prompt)
-    how = [request.max_tokens, request.temperature, request.top_p, request.seed, list(request.stop)]
+    how: list[Any] = [request.max_tokens, request.temperature, request.top_p, request.seed, list(request.stop)]
+    if request.top_k or request.min_p:
+        how += [request.top_k, request.min_p]
     return digest([engine_name, prompt, how])
 
 
 class Ledgered:
-    """Wraps an engine; follows the `Engine` protocol itself."""
+    """Wraps an engine; follows the `Engine` protocol itself. For one event loop at a time.
 
-    def __init__(self, engine: Engine, ledger: Ledger, *, stage: str) -> None:
+    Args:
+        engine: who answers what the ledger lacks.
+        ledger: where answers are kept.
+        stage: for whom; the ledger sums spending up by it.
+        prices: dollars for a million prompt tokens, and for a million sampled ones.
+        limits: the gate that requests to the engine pass; None lets everything through.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        *,
+        stage: str,
+        prices: tuple[float, float] = (0.0, 0.0),
+        limits: Limits | None = None,
+    ) -> None:
         self.name = engine.name
         self.spent = Spending()
         self._engine = engine
         self._ledger = ledger
         self._stage = stage
-        self._unwritten: list[tuple[Paid, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._prices = prices
+        self._limits = Limits() if limits is None else limits
+        self._buying: dict[str, asyncio.Future[None]] = {}
+        self._unwritten: list[_Unwritten] = []
 
     def encode(self, prompt: str | list[Message]) -> list[int]:
         """The wrapped engine's token ids."""
@@ -54,51 +100,174 @@ class Ledgered:
         """The wrapped engine's text."""
         return self._engine.decode(token_ids)
 
-    async def sample(self, request: Request) -> list[Completion]:
-        """n completions, from the ledger where it has them, else sampled and written down first."""
-        key = request_key(self.name, request)
-        found = self._ledger.get(key)
-        n_prompt_tokens = self._n_prompt_tokens(request)
-        if found is not None and len(found) >= request.n:
-            completions = found[: request.n]
-            self.spent.reused_completions += len(completions)
-            self.spent.reused_tokens_out += sum(len(c.token_ids) for c in completions)
-        else:
-            sampled = await self._engine.sample(request)
-            await self._write(Paid(key, sampled, n_prompt_tokens))
-            # What is written counts: another process, or an earlier request for fewer samples, may have come first.
-            completions = (self._ledger.get(key) or [])[: request.n]
-        self.spent.completions += len(completions)
-        self.spent.tokens_in += n_prompt_tokens
-        self.spent.tokens_out += sum(len(c.token_ids) for c in completions)
-        return completions
+    async def aclose(self) -> None:
+        """Close the wrapped engine, if it has anything to close."""
+        close = getattr(self._engine, "aclose", None)
+        if close is not None:
+            await close()
 
-    def _n_prompt_tokens(self, request: Request) -> int:
-        prompt = request.prompt
-        if isinstance(prompt, str):
-            return len(self._engine.encode(prompt))
-        messages = [part for part in prompt if not isinstance(part, int)]
-        return len(self._engine.encode(messages)) if messages else len(prompt)
+    async def sample(self, request: Request) -> list[Completion]:
+        """The wanted samples in order, from the ledger where it has them, else sampled and written down first.
+
+        An engine that brings fewer than it was asked for, without an error, gives as many as stand in a row from
+        the first wanted one on.
+
+        Raises:
+            Stopped: a limit is reached or the user has interrupted, and the ledger lacks some of the samples.
+            whatever the engine raises, if samples are missing then; what it brought all the same (the error's
+                `completions`, in order from the first one asked for) is kept.
+        """
+        key = request_key(self.name, request)
+        kept = self._ledger.get(key, request.n, request.first)
+        error: Exception | None = None
+        if len(kept) < request.n:
+            async with self._alone_with(key):
+                kept = self._ledger.get(key, request.n, request.first)  # another may have paid meanwhile
+                self._count(kept.values(), reused=True)
+                for part in _missing(request, kept):
+                    error = await self._buy(key, part) or error
+                # What is written counts: another process may have come first.
+                kept = self._ledger.get(key, request.n, request.first)
+        else:
+            self._count(kept.values(), reused=True)
+        if error is not None and len(kept) < request.n:
+            raise error
+        return _in_a_row(kept, request)
+
+    @asynccontextmanager
+    async def _alone_with(self, key: str) -> AsyncIterator[None]:
+        """A block that no other coroutine is in with the same key: two who ask the same must not both pay."""
+        while (other := self._buying.get(key)) is not None:
+            await asyncio.wait([other])
+        mine = self._buying[key] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._buying[key]
+            mine.set_result(None)
+
+    async def _buy(self, key: str, request: Request) -> Exception | None:
+        """Ask the engine, write down what it brings, and return the error that kept it from bringing more.
+
+        Raises:
+            TeachableError: the engine's own, which the user has to mend first, or one of the ledger or the limits.
+        """
+        async with self._limits.admitted(self._ledger, self._most(request)):
+            fault: Exception | None = None
+            try:
+                completions = await self._engine.sample(request)
+            except Exception as error:
+                fault = error
+                completions = list(getattr(error, "completions", ()))
+            if completions:
+                await self._write(Paid(key, completions, request.first, [self._cost(one) for one in completions]))
+                self._count(completions)
+            if isinstance(fault, TeachableError):
+                raise fault
+            if len(completions) < request.n:
+                self.spent.failed += 1
+                reason = f"the engine returned {len(completions)} of {request.n} samples"
+                if fault is not None:
+                    reason = f"{type(fault).__name__}: {fault}"
+                lost = request.first + len(completions)
+                self._ledger.fail(key, lost, reason, stage=self._stage, engine=self.name)
+        return fault
+
+    def _most(self, request: Request) -> Need:
+        """The most that a request may use. An engine may have to read the prompt anew for each sample."""
+        usd_in, usd_out = self._prices
+        n_out = request.n * request.max_tokens
+        n_in = 0
+        if usd_in and self._limits.max_cost_usd is not None:
+            n_in = request.n * self._n_prompt_tokens(request.prompt)
+        return Need(n_out, (n_in * usd_in + n_out * usd_out) / MILLION)
+
+    def _n_prompt_tokens(self, prompt: PromptInput) -> int:
+        """How many tokens a prompt has; an upper guess where the engine has no tokenizer."""
+        messages = [] if isinstance(prompt, str) else [part for part in prompt if not isinstance(part, int)]
+        if not isinstance(prompt, str) and not messages:
+            return len(prompt)
+        try:
+            return len(self._engine.encode(prompt if isinstance(prompt, str) else messages))
+        except (TeachableError, NotImplementedError):
+            texts = [prompt] if isinstance(prompt, str) else [message["content"] for message in messages]
+            n_bytes = sum(len(text.encode("utf-8", "replace")) for text in texts)
+            return n_bytes // BYTES_PER_TOKEN + TEMPLATE_TOKENS * (1 + len(texts))
+
+    def _cost(self, completion: Completion) -> float:
+        usd_in, usd_out = self._prices
+        return (completion.n_prompt_tokens * usd_in + completion.n_tokens * usd_out) / MILLION
+
+    def _count(self, completions: Iterable[Completion], *, reused: bool = False) -> None:
+        spent = self.spent
+        for one in completions:
+            cost_usd = self._cost(one)
+            spent.completions += 1
+            spent.tokens_in += one.n_prompt_tokens
+            spent.tokens_out += one.n_tokens
+            spent.cost_usd += cost_usd
+            if reused:
+                spent.reused_completions += 1
+                spent.reused_tokens_in += one.n_prompt_tokens
+                spent.reused_tokens_out += one.n_tokens
+                spent.reused_cost_usd += cost_usd
 
     async def _write(self, paid: Paid) -> None:
-        """Return once `paid` is in the ledger; what else arrives in the same turn of the loop goes along."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._unwritten.append((paid, written))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.ensure_future(self._flush())
-        await written
+        """Return once `paid` is in the ledger; what else arrives in the same turn of the loop goes along.
 
-    async def _flush(self) -> None:
-        await asyncio.sleep(0)
-        while self._unwritten:
-            batch, self._unwritten = self._unwritten, []
-            try:
+        The loop itself writes, not a task: nobody can cancel that, and it happens even in a loop that is closing.
+        """
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        self._unwritten.append((paid, written))
+        loop.call_soon(self._flush)
+        try:
+            await written
+        except asyncio.CancelledError:
+            self._flush()  # before the reservation is given up, so that no limit is ever exceeded
+            raise
+
+    def _flush(self) -> None:
+        batch, self._unwritten = self._unwritten, []
+        fault = self._put(batch)
+        if fault is None or len(batch) == 1:
+            _wake(batch, fault)
+            return
+        for one in batch:  # whatever is wrong with one of them, the others were paid for too
+            _wake([one], self._put([one]))
+
+    def _put(self, batch: Sequence[_Unwritten]) -> Exception | None:
+        """Write a batch, and return what kept it from being written."""
+        try:
+            if batch:
                 self._ledger.put_many([paid for paid, _ in batch], stage=self._stage, engine=self.name)
-            except Exception as error:
-                for _, written in batch:
-                    if not written.done():
-                        written.set_exception(error)
-                continue
-            for _, written in batch:
-                if not written.done():
-                    written.set_result(None)
+        except Exception as error:
+            return error
+        return None
+
+
+def _wake(batch: Sequence[_Unwritten], fault: Exception | None) -> None:
+    """Tell those who still wait how their writing went."""
+    for _, written in batch:
+        if written.done():
+            continue
+        if fault is None:
+            written.set_result(None)
+        else:
+            written.set_exception(fault)
+
+
+def _missing(request: Request, kept: Mapping[int, Completion]) -> Iterator[Request]:
+    """The fewest requests for the samples that are wanted and not kept: one for each gap."""
+    end = request.first + request.n
+    lacking = [sample for sample in range(request.first, end) if sample not in kept]
+    starts = [sample for sample in lacking if sample - 1 not in lacking]
+    for start in starts:
+        stop = next((sample for sample in range(start, end) if sample in kept), end)
+        yield replace(request, first=start, n=stop - start)
+
+
+def _in_a_row(kept: Mapping[int, Completion], request: Request) -> list[Completion]:
+    """The wanted samples up to the first that is missing, so that a place in the list is always the same sample."""
+    samples = takewhile(kept.__contains__, range(request.first, request.first + request.n))
+    return [kept[sample] for sample in samples]

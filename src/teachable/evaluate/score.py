@@ -8,7 +8,7 @@ from typing import Any
 
 from teachable.evaluate.config import EvaluateConfig
 from teachable.records import Attempt, Engine, OnProgress, Progress, Prompt, Verifier
-from teachable.rollouts import roll_out
+from teachable.rollouts import Sampling, roll_out
 from teachable.stats import plurality
 from teachable.verify import canonical
 
@@ -51,9 +51,7 @@ async def score_model(
         engine=engine,
         verifiers=verifiers,
         n=config.n_samples,
-        max_tokens=config.max_tokens,
-        temperature=config.temperature,
-        top_p=config.top_p,
+        sampling=Sampling(config.max_tokens, config.temperature, config.top_p),
         seed=request_seed,
         on_progress=_within(on_progress, model, 0, rounds, 0),
     )
@@ -65,8 +63,7 @@ async def score_model(
             engine=engine,
             verifiers=verifiers,
             n=1,
-            max_tokens=config.max_tokens,
-            temperature=0.0,
+            sampling=Sampling(config.max_tokens, 0.0),
             seed=request_seed,
             on_progress=_within(on_progress, model, 1, rounds, spent),
         )

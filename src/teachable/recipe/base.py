@@ -19,13 +19,14 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
-def resolve_base(base: str, folder: Path, where: str) -> str:
+def resolve_base(base: str, folder: Path, where: str, *, what: str = "base") -> str:
     """The base as the run will use it: `embedded`, the absolute path of a model folder, or a hub id.
 
     Args:
         base: as the recipe says it.
         folder: what a relative path is relative to.
         where: the place to name in an error.
+        what: what to call it there.
 
     Raises:
         TeachableError: a folder without a model, or a text that is neither a folder nor a hub id.
@@ -34,18 +35,18 @@ def resolve_base(base: str, folder: Path, where: str) -> str:
         return base
     path = (folder / Path(base).expanduser()).resolve()
     if path.exists():
-        check_model_folder(path, where)
+        check_model_folder(path, where, what=what)
         return str(path)
     if _HUB_ID.fullmatch(base):
         return base
     raise TeachableError(
-        f"the base {base!r} is no folder that exists and no hub id",
+        f"the {what} {base!r} is no folder that exists and no hub id",
         where=where,
         mend="Write `embedded`, the folder of a model, or a hub id such as org/name",
     )
 
 
-def check_model_folder(path: Path, where: str) -> None:
+def check_model_folder(path: Path, where: str, *, what: str = "base") -> None:
     """See that a folder holds a config, weights and a tokenizer.
 
     Raises:
@@ -53,13 +54,13 @@ def check_model_folder(path: Path, where: str) -> None:
     """
     mend = "A model folder holds config.json, *.safetensors and tokenizer.json, as save_pretrained writes them"
     if not path.is_dir():
-        raise TeachableError(f"the base {path} is a file, not a model folder", where=where, mend=mend)
+        raise TeachableError(f"the {what} {path} is a file, not a model folder", where=where, mend=mend)
     if not (path / "config.json").is_file():
-        raise TeachableError(f"the base folder {path} holds no config.json", where=where, mend=mend)
+        raise TeachableError(f"the {what} folder {path} holds no config.json", where=where, mend=mend)
     if not any(path.glob("*.safetensors")):
-        raise TeachableError(f"the base folder {path} holds no weights (*.safetensors)", where=where, mend=mend)
+        raise TeachableError(f"the {what} folder {path} holds no weights (*.safetensors)", where=where, mend=mend)
     if not any((path / name).is_file() for name in _TOKENIZERS):
-        raise TeachableError(f"the base folder {path} holds no tokenizer", where=where, mend=mend)
+        raise TeachableError(f"the {what} folder {path} holds no tokenizer", where=where, mend=mend)
 
 
 def base_identity(base: str, cache: Path) -> str:

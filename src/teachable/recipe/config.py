@@ -56,6 +56,11 @@ class Recipe(BaseModel):
     resources: Resources
     stages: tuple[Stage, ...]
 
+    @property
+    def sampled_model(self) -> str:
+        """What is sampled from: the base, or the model that an engine elsewhere serves."""
+        return self.base if self.engine.is_local else f"{self.engine.model}@{self.engine.base_url}"
+
     def stage(self, name: str) -> Stage:
         """The stage of that name.
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from teachable.engines.config import EngineConfig
 from teachable.evaluate.config import EvaluateConfig
 from teachable.probe.config import ProbeConfig
 from teachable.recipe.config import EMBEDDED
@@ -23,6 +24,8 @@ C = TypeVar("C", bound=BaseModel)
 
 ROW_BYTES = 400  # a compressed row of prompts, attempts or scores, beside its tokens
 BYTES_PER_TOKEN = 4  # a sampled token in the ledger and in the attempts: id, log-probability, text
+USUAL_SAMPLES = 16  # attempts at a prompt that adaptive probing takes on average, on a pool of all zones
+PROMPT_TOKENS = 150  # tokens of a prompt, before any has been counted
 FRAC_OF_LONGEST = 0.2  # answers rarely use up `max_tokens`
 BYTES_PER_PARAMETER = 4  # float32 weights
 
@@ -36,10 +39,7 @@ def _config(given: ForecastInput, kind: type[C]) -> C:
 def tasks(given: ForecastInput) -> Forecast:
     """Questions are cheap; most of the time is loading the library."""
     config = _config(given, TasksConfig)
-    n_pool, n_heldout = config.n_pool, config.n_heldout
-    if config.source != BUILT_IN and (n_lines := _lines(Path(config.source))) is not None:
-        n_heldout = min(n_heldout, round(n_lines * config.heldout_frac))
-        n_pool = min(n_pool, n_lines - n_heldout)
+    n_pool, n_heldout = config.sizes(_lines(Path(config.source)) if config.source != BUILT_IN else None)
     n = n_pool + n_heldout
     produces = {"n_pool": n_pool, "n_heldout": n_heldout, "n_solutions": n_pool}
     seconds = 3 + n / 500 if config.source == BUILT_IN else 2 + n / 5000
@@ -65,18 +65,48 @@ def pretrain(given: ForecastInput) -> Forecast:
 
 
 def probe(given: ForecastInput) -> Forecast:
-    """Samples at every prompt of the pool."""
+    """Samples at every prompt of the pool, and the teacher's answers."""
     config = _config(given, ProbeConfig)
     n = given.count("prompts", "n_pool")
-    return _sampling(n, n * config.n_samples, config.max_tokens, given.base)
+    usual = config.n_samples or min(config.max_samples, USUAL_SAMPLES)
+    each = usual if config.samples_per_prompt is None else min(usual, config.samples_per_prompt)
+    # How many requests bring them depends on what they tell; few samples come at a time.
+    asked = _sampling(n, round(n * each), config.max_tokens, given, given.engine, n_requests=round(n * each / 2))
+    if config.teacher is None:
+        return asked
+    taught = _sampling(n, n * config.teacher_samples, config.teacher_max_tokens, given, config.teacher, n_requests=n)
+    return Forecast(
+        prompts=n,
+        completions=asked.completions + taught.completions,
+        tokens=asked.tokens + taught.tokens,
+        disk_bytes=asked.disk_bytes + taught.disk_bytes,
+        seconds=asked.seconds + taught.seconds,
+        cost_usd=asked.cost_usd + taught.cost_usd,
+    )
 
 
-def _sampling(n_prompts: int, n_completions: int, max_tokens: int, base: str) -> Forecast:
+def _sampling(
+    n_prompts: int,
+    n_completions: int,
+    max_tokens: int,
+    given: ForecastInput,
+    engine: EngineConfig,
+    *,
+    n_requests: int,
+) -> Forecast:
     n_tokens = round(n_completions * max_tokens * FRAC_OF_LONGEST)
     # Once in the ledger, once in the attempts.
     disk = 2 * (n_completions * ROW_BYTES + n_tokens * BYTES_PER_TOKEN)
-    loading = 5.0 if base == EMBEDDED else 30.0
-    return Forecast(prompts=n_prompts, completions=n_completions, tokens=n_tokens, disk_bytes=disk, seconds=loading)
+    loading = 1.0 if not engine.is_local else 5.0 if given.base == EMBEDDED else 30.0
+    millions_in, millions_out = n_requests * PROMPT_TOKENS / 1e6, n_tokens / 1e6
+    return Forecast(
+        prompts=n_prompts,
+        completions=n_completions,
+        tokens=n_tokens,
+        disk_bytes=disk,
+        seconds=loading,
+        cost_usd=millions_in * engine.usd_per_million_in + millions_out * engine.usd_per_million_out,
+    )
 
 
 def select(given: ForecastInput) -> Forecast:
@@ -107,7 +137,7 @@ def evaluate(given: ForecastInput) -> Forecast:
     config = _config(given, EvaluateConfig)
     n, n_models = given.count("prompts", "n_heldout"), 1 + given.count("models", "n_runs")
     n_completions = n * n_models * (config.n_samples + config.greedy)
-    return _sampling(n, n_completions, config.max_tokens, given.base)
+    return _sampling(n, n_completions, config.max_tokens, given, given.engine, n_requests=n * n_models)
 
 
 def report(given: ForecastInput) -> Forecast:

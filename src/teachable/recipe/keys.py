@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
+from teachable.engines.config import EngineConfig
 from teachable.recipe.base import base_identity, content_identity
 from teachable.recipe.config import Recipe, Stage
 from teachable.recipe.spec import StageSpec
@@ -39,18 +42,36 @@ def ingredients(
     made: Ingredients = {
         "kind": spec.kind,
         "version": spec.version,
-        "config": {"type": spec.config.__name__, "values": stage.config.model_dump(mode="json")},
+        "config": {"type": spec.config.__name__, "values": _values(stage.config)},
         "seed": recipe.seed,
         "inputs": {role: keys[needed] for role, needed in sorted(stage.needs.items())},
         "models": models,
     }
     if spec.uses_engine:
-        made["engine"] = recipe.engine.model_dump(mode="json")
+        made["engine"] = recipe.engine.identity()
     if spec.uses_base:
         made["base"] = base_identity(recipe.base, cache)
-    if paths := spec.paths(stage.config):
+    engines = [*([recipe.engine] if spec.uses_engine else []), *_engines(stage.config)]
+    paths = [*spec.paths(stage.config), *(path for engine in engines for path in engine.paths())]
+    if paths:
         made["files"] = {str(path): content_identity(path, cache) for path in paths}
     return made
+
+
+def _engines(config: BaseModel) -> list[EngineConfig]:
+    """The engines that a stage's config names beside the recipe's."""
+    values = [getattr(config, name) for name in type(config).model_fields]
+    return [value for value in values if isinstance(value, EngineConfig)]
+
+
+def _values(config: BaseModel) -> dict[str, Any]:
+    """A config's fields as they enter the key: of an engine, what a result depends on."""
+    values = config.model_dump(mode="json")
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, EngineConfig):
+            values[name] = value.identity()
+    return values
 
 
 def key_of(made: Ingredients) -> str:

@@ -28,20 +28,21 @@ class ModelsConfig(BaseModel):
 
 
 _SPECS = (
-    StageSpec("tasks", 1, TasksConfig, forecast=costs.tasks, path_fields=("source",), no_paths=(BUILT_IN,)),
+    StageSpec("tasks", 2, TasksConfig, forecast=costs.tasks, path_fields=("source",), no_paths=(BUILT_IN,)),
     StageSpec("pretrain", 1, PretrainConfig, forecast=costs.pretrain, uses_base=True, tokens_per_s=20_000),
     StageSpec(
         "probe",
-        1,
+        2,
         ProbeConfig,
         needs={"prompts": "tasks", "base": "pretrain"},
         forecast=costs.probe,
         uses_engine=True,
+        local_needs=("base",),
         tokens_per_s=10_000,
     ),
     StageSpec(
         "select",
-        1,
+        2,
         SelectConfig,
         needs={"prompts": "tasks", "estimates": "probe", "base": "pretrain"},
         forecast=costs.select,

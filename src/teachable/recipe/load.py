@@ -57,13 +57,14 @@ def recipe_from(source: Source, overrides: Sequence[str] = (), *, kinds: Kinds, 
     names = {*kinds, *(listed if isinstance(listed, dict) else ())}
     source = overridden(source, overrides, names)
     document = _validated(_Document, source.document, source, ())
-    stages = _stages(document.stages, source, kinds, folder)
+    engine = _placed(document.engine, source, folder, ("engine",))
+    stages = _stages(document.stages, source, kinds, folder, engine)
     base = resolve_base(document.base, _folder_of("base", source, folder), source.where("base"))
     return Recipe(
         name=document.name,
         seed=document.seed,
         base=base,
-        engine=document.engine,
+        engine=engine,
         resources=document.resources,
         stages=tuple(stages),
     )
@@ -74,7 +75,33 @@ def _folder_of(field: str, source: Source, folder: Path) -> Path:
     return Path.cwd() if source.places.get(field, "").startswith(("--", COMMAND_LINE)) else folder
 
 
-def _stages(listed: Mapping[str, Mapping[str, Any] | None], source: Source, kinds: Kinds, folder: Path) -> list[Stage]:
+def _placed(engine: EngineConfig, source: Source, folder: Path, field: tuple[str, ...]) -> EngineConfig:
+    """The engine with the paths that it names made absolute.
+
+    Raises:
+        TeachableError: a model or tokenizer that it names is no folder that holds one, and no hub id; or a table is
+            missing.
+    """
+    changed: dict[str, str] = {}
+    for name, text in (("model", engine.model), ("tokenizer", engine.tokenizer)):
+        where = source.where(*field, name)
+        start = _folder_of(".".join([*field, name]), source, folder)
+        if not text or (name == "model" and engine.kind == "openai"):
+            continue
+        if name == "model" and engine.kind == "transformers":
+            changed[name] = resolve_base(text, start, where, what="model")
+            continue
+        path = (start / Path(text).expanduser()).resolve()
+        if path.exists():
+            changed[name] = str(path)
+        elif engine.kind == "scripted":
+            raise TeachableError(f"there is no table {path}", where=where, mend="Write the path of a JSON file")
+    return engine.model_copy(update=changed)
+
+
+def _stages(
+    listed: Mapping[str, Mapping[str, Any] | None], source: Source, kinds: Kinds, folder: Path, engine: EngineConfig
+) -> list[Stage]:
     if not listed:
         raise TeachableError("a recipe lists at least one stage", where=source.where("stages"))
     stages: dict[str, Stage] = {}
@@ -83,7 +110,7 @@ def _stages(listed: Mapping[str, Mapping[str, Any] | None], source: Source, kind
         name, fields = waiting.pop(0)
         if name in stages:
             continue
-        stage = _stage(name, fields, source, kinds, folder)
+        stage = _stage(name, fields, source, kinds, folder, engine)
         stages[name] = stage
         for role, needed in stage.needs.items():
             if needed in listed or needed in stages:
@@ -98,7 +125,9 @@ def _stages(listed: Mapping[str, Mapping[str, Any] | None], source: Source, kind
     return [stages[name] for name in order({name: tuple(stage.needs.values()) for name, stage in stages.items()})]
 
 
-def _stage(name: str, fields: Mapping[str, Any], source: Source, kinds: Kinds, folder: Path) -> Stage:
+def _stage(
+    name: str, fields: Mapping[str, Any], source: Source, kinds: Kinds, folder: Path, engine: EngineConfig
+) -> Stage:
     where = source.where("stages", name)
     if not _STAGE_NAME.fullmatch(name) or name in _TAKEN:
         raise TeachableError(
@@ -110,15 +139,16 @@ def _stage(name: str, fields: Mapping[str, Any], source: Source, kinds: Kinds, f
         unknown = f"there is no stage kind {kind!r}{nearest(str(kind), kinds)}"
         raise TeachableError(unknown, where=source.where("stages", name, *(["kind"] if "kind" in fields else [])))
     spec = kinds[kind]
-    needs = _needs(name, rest.pop("needs", None), source, spec)
+    needs = _needs(name, rest.pop("needs", None), source, spec, engine)
     config = _validated(spec.config, rest, source, ("stages", name), extra=("kind", "needs"))
     return Stage(name=name, kind=kind, needs=needs, config=_anchored(config, spec, source, name, folder))
 
 
-def _needs(name: str, given: object, source: Source, spec: StageSpec) -> dict[str, str]:
+def _needs(name: str, given: object, source: Source, spec: StageSpec, engine: EngineConfig) -> dict[str, str]:
     field = ("stages", name, "needs")
+    usual = {role: stage for role, stage in spec.needs.items() if engine.is_local or role not in spec.local_needs}
     if given is None:
-        return dict(spec.needs)
+        return usual
     if not isinstance(given, dict):
         raise TeachableError("this is a mapping of roles to stages", where=source.where(*field))
     for role, stage in given.items():
@@ -129,7 +159,7 @@ def _needs(name: str, given: object, source: Source, spec: StageSpec) -> dict[st
             )
         if not isinstance(stage, str):
             raise TeachableError("a role is filled by one stage's name", where=source.where(*field, role))
-    return {**spec.needs, **given}
+    return {**usual, **given}
 
 
 def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, folder: Path) -> BaseModel:
@@ -155,6 +185,9 @@ def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, fo
                 raise TeachableError(f"there is no file or folder {path}", where=where, mend=mend)
             paths.append(type(item)(path))
         changed[field] = type(value)(paths) if many else paths[0]
+    for field in spec.config.model_fields:
+        if isinstance(value := getattr(config, field), EngineConfig):
+            changed[field] = _placed(value, source, folder, ("stages", stage, field))
     return config.model_copy(update=changed) if changed else config
 
 

@@ -73,6 +73,7 @@ class Plan:
                 "completions": 0 if stage.cached else stage.forecast.completions,
                 "tokens": 0 if stage.cached else stage.forecast.tokens,
                 "minutes": 0.0 if stage.cached else round(stage.seconds / 60, 2),
+                "cost_usd": 0.0 if stage.cached else round(stage.forecast.cost_usd, 4),
                 "disk_bytes": 0 if stage.cached else stage.forecast.disk_bytes,
                 "rate": stage.rate,
             }
@@ -80,7 +81,7 @@ class Plan:
         ]
         sums = {
             name: sum(stage[name] for stage in stages)  # type: ignore[misc]
-            for name in ("prompts", "completions", "tokens", "minutes", "disk_bytes")
+            for name in ("prompts", "completions", "tokens", "minutes", "cost_usd", "disk_bytes")
         }
         return {"recipe": self.recipe, "run": self.run, "stages": stages, "total": sums}
 
@@ -170,8 +171,8 @@ def forecast_of(
     """A stage's forecast, its seconds, and what these rest on; `expected` are the stats of earlier stages."""
     spec = spec_of(kinds, stage.kind)
     inputs = {role: expected.get(needed, {}) for role, needed in stage.needs.items()}
-    forecast = spec.forecast(ForecastInput(config=stage.config, base=recipe.base, inputs=inputs))
-    seconds, source = rates.seconds(spec, recipe.base, forecast)
+    forecast = spec.forecast(ForecastInput(config=stage.config, base=recipe.base, engine=recipe.engine, inputs=inputs))
+    seconds, source = rates.seconds(spec, recipe.sampled_model if spec.uses_engine else recipe.base, forecast)
     return forecast, seconds, source
 
 

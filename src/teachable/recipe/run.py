@@ -19,7 +19,7 @@ from teachable.errors import TeachableError
 from teachable.recipe.config import Recipe
 from teachable.recipe.plan import Decision, decide, forecast_of, stats_of, wanted_stages
 from teachable.recipe.rates import Rates
-from teachable.recipe.spec import Forecast, Kinds, RunnerFor, StageContext, spec_of
+from teachable.recipe.spec import Forecast, Kinds, RunnerFor, SpendingLimits, StageContext, spec_of
 from teachable.records import Progress
 from teachable.store.files import write_text
 from teachable.store.manifest import RunFolder, StageEntry
@@ -38,6 +38,8 @@ class Watcher(Protocol):
     def progressed(self, stage: str, progress: Progress) -> None: ...
 
     def finished(self, stage: str, entry: StageEntry) -> None: ...
+
+    def interrupted(self, stage: str, n_in_flight: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,17 @@ def run_recipe(
     *,
     until: str | None = None,
     start: str | None = None,
+    limits: SpendingLimits | None = None,
 ) -> RunSummary:
     """Run every stage that is not complete.
 
     Args:
         runner_for: gives the runner of a kind; asked only when a stage of that kind must run.
         until, start: see `plan.wanted_stages`.
+        limits: what the run folder may hold at most; None is no limit.
 
     Raises:
+        Stopped: a limit was reached, or the user interrupted; everything that was paid for is kept.
         TeachableError: the folder is another's or in use, the disk is full, or a stage says what is wrong.
     """
     stages, redo = wanted_stages(recipe, until, start)
@@ -88,7 +93,8 @@ def run_recipe(
                 forecast, seconds, _ = forecast_of(recipe, stage, kinds, rates, expected)
                 _check_room(run.path, stage.name, forecast.disk_bytes)
                 watcher.started(stage.name, decision.reason, forecast, seconds)
-                entry = _run_stage(recipe, decision, run, kinds, runner_for, watcher, afresh=stage.name in redo)
+                work = _Work(recipe, run, kinds, runner_for, watcher, limits or SpendingLimits())
+                entry = work.stage(decision, afresh=stage.name in redo)
                 watcher.finished(stage.name, entry)
                 ran.append(stage.name)
             done[stage.name] = entry
@@ -96,16 +102,24 @@ def run_recipe(
     return RunSummary(recipe.name, run.path, done, tuple(ran))
 
 
-def _run_stage(
-    recipe: Recipe,
-    decision: Decision,
-    run: RunFolder,
-    kinds: Kinds,
-    runner_for: RunnerFor,
-    watcher: Watcher,
-    *,
-    afresh: bool,
-) -> StageEntry:
+@dataclass(frozen=True)
+class _Work:
+    """What the stages of a run share."""
+
+    recipe: Recipe
+    run: RunFolder
+    kinds: Kinds
+    runner_for: RunnerFor
+    watcher: Watcher
+    limits: SpendingLimits
+
+    def stage(self, decision: Decision, *, afresh: bool) -> StageEntry:
+        """Run one stage and write it into the manifest."""
+        return _run_stage(self, decision, afresh=afresh)
+
+
+def _run_stage(work: _Work, decision: Decision, *, afresh: bool) -> StageEntry:
+    recipe, run, kinds, runner_for, watcher = work.recipe, work.run, work.kinds, work.runner_for, work.watcher
     stage = decision.stage
     spec = spec_of(kinds, stage.kind)
     outside = spec.outside_of(stage.name)
@@ -122,6 +136,8 @@ def _run_stage(
         folder=folder,
         inputs={role: run.stage_dir(needed) for role, needed in stage.needs.items()},
         on_progress=lambda progress: watcher.progressed(stage.name, progress),
+        limits=work.limits,
+        on_interrupt=lambda n_in_flight: watcher.interrupted(stage.name, n_in_flight),
     )
     begun = time.perf_counter()
     outcome = runner_for(stage.kind)(context)
@@ -142,7 +158,9 @@ def _run_stage(
         requires=tuple(str(path) for path in outcome.requires),
     )
     spent = outcome.tokens_out if outcome.tokens_spent is None else outcome.tokens_spent
-    Rates(recipe.resources.cache_path()).measured(spec, recipe.base, spent, seconds)
+    Rates(recipe.resources.cache_path()).measured(
+        spec, recipe.sampled_model if spec.uses_engine else recipe.base, spent, seconds
+    )
     return run.complete(stage.name, entry, outside=outside)
 
 

@@ -1,61 +1,109 @@
-"""The models of a stage that computes: on how many threads, how many at once, and with the ledger before them."""
+"""The engines of a stage: on how many threads, how many at once, with the ledger and the limits before them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TypeVar
 
 from teachable.engines.config import EngineConfig
 from teachable.engines.ledgered import Ledgered
-from teachable.engines.local import TransformersEngine
+from teachable.engines.limits import Limits, finishing
+from teachable.engines.make import make_engine
 from teachable.recipe.config import Resources
 from teachable.recipe.spec import StageContext
 from teachable.store.ledger import Ledger
 from teachable.train.config import SMALL_PARAMS
 
+R = TypeVar("R")
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model computes: what a worker process needs to know, and nothing that a result depends on."""
+    """Where a stage's engines compute: what a worker process needs to know, and nothing that a result depends on.
+
+    `max_cost_usd` and `max_tokens` are what the run folder may hold at most; None is no limit.
+    """
 
     engine: EngineConfig
     resources: Resources
     stage: str
     ledger: Path
     n_params: int
+    max_cost_usd: float | None = None
+    max_tokens: int | None = None
 
     @property
     def on_cpu(self) -> bool:
         """No GPU was asked for, or there is none."""
         device = self.resources.device
-        return device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        return device == "cpu" or (device == "auto" and not importlib.import_module("torch").cuda.is_available())
 
     @property
     def n_at_once(self) -> int:
         """How many models run side by side: only small ones on a CPU do."""
         return self.resources.workers if self.on_cpu and self.n_params < SMALL_PARAMS else 1
 
-    def set_threads(self) -> None:
+    @property
+    def n_threads(self) -> int:
         """One thread for a small model, which keeps its numbers the same whatever runs beside it; else all of them."""
-        torch.set_num_threads(1 if self.n_params < SMALL_PARAMS else self.resources.workers)
+        return 1 if self.n_params < SMALL_PARAMS else self.resources.workers
+
+    def limits(self) -> Limits:
+        """A gate for this place's engines."""
+        return Limits(self.max_cost_usd, self.max_tokens)
 
 
 def place_of(ctx: StageContext, n_params: int) -> Place:
     """The place of a stage's models."""
-    return Place(ctx.engine, ctx.resources, ctx.name, ctx.ledger_path, n_params)
+    return Place(
+        ctx.engine, ctx.resources, ctx.name, ctx.ledger_path, n_params, ctx.limits.max_cost_usd, ctx.limits.max_tokens
+    )
 
 
 @contextmanager
-def asking(place: Place, model: Path) -> Iterator[Ledgered]:
-    """An engine over `model` for the block; whatever it answers is in the ledger before the stage sees it."""
-    place.set_threads()
+def asking(
+    place: Place, model: str | Path = "", *, engine: EngineConfig | None = None, limits: Limits | None = None
+) -> Iterator[Ledgered]:
+    """An engine for the block; whatever it answers is in the ledger before the stage sees it.
+
+    Args:
+        model: of a transformers engine whose settings name none.
+        engine: settings other than the place's own.
+        limits: a gate shared with other engines; None for one of its own.
+    """
+    settings = place.engine if engine is None else engine
     resources = place.resources
-    engine = TransformersEngine(
-        model, device=resources.device, dtype=place.engine.dtype, batch_rows=resources.batch_rows
+    made = make_engine(
+        settings, model=model, device=resources.device, batch_rows=resources.batch_rows, n_threads=place.n_threads
     )
+    prices = settings.usd_per_million_in, settings.usd_per_million_out
     with Ledger(place.ledger) as ledger:
-        yield Ledgered(engine, ledger, stage=place.stage)
+        yield Ledgered(made, ledger, stage=place.stage, prices=prices, limits=limits or place.limits())
+
+
+def finish(
+    work: Callable[[], Awaitable[R]], *engines: Ledgered, limits: Limits, on_interrupt: Callable[[int], None]
+) -> R:
+    """The result of `work()`, run in an event loop of its own; the engines are closed in it afterwards.
+
+    Args:
+        on_interrupt: told the number of requests that are still in flight, when ctrl-C asks the work to end.
+
+    Raises:
+        KeyboardInterrupt: on a second ctrl-C.
+        whatever the work raises.
+    """
+
+    async def main() -> R:
+        try:
+            return await finishing(work(), limits, on_interrupt)
+        finally:
+            for engine in engines:
+                await engine.aclose()
+
+    return asyncio.run(main())

@@ -32,8 +32,9 @@ class Forecast:
     """What a stage will cost, said before it runs.
 
     `tokens` are sampled or trained on; `disk_bytes` is what it adds to the run folder. `seconds` is the
-    stated default for what does not grow with tokens. `produces` are the counts that later stages will find in
-    its `stats.json` (`n_pool`, `n_heldout`, ...), so that they can be forecast before it ran.
+    stated default for what does not grow with tokens, `cost_usd` the money at the engines' prices. `produces` are the
+    counts that later stages will find in its `stats.json` (`n_pool`, `n_heldout`, ...), so that they can be forecast
+    before it ran.
     """
 
     prompts: int = 0
@@ -42,6 +43,7 @@ class Forecast:
     disk_bytes: int = 0
     seconds: float = 0.0
     produces: Mapping[str, Any] = field(default_factory=dict)
+    cost_usd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class ForecastInput:
 
     config: BaseModel
     base: str
+    engine: EngineConfig
     inputs: Mapping[str, Mapping[str, Any]]
 
     def count(self, role: str, name: str, default: int = 0) -> int:
@@ -61,8 +64,22 @@ class ForecastInput:
 
 
 @dataclass(frozen=True)
+class SpendingLimits:
+    """What a run folder may hold at most, over all stages and earlier runs; None is no limit.
+
+    `max_cost_usd` is for prompt and sampled tokens together, `max_tokens` for sampled ones.
+    """
+
+    max_cost_usd: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
 class StageContext:
-    """Everything that a runner gets. `inputs` maps roles to the folders of complete stages."""
+    """Everything that a runner gets. `inputs` maps roles to the folders of complete stages.
+
+    `on_interrupt` is to be told how many requests are still in flight when the user asks the stage to end.
+    """
 
     name: str
     config: BaseModel
@@ -75,6 +92,8 @@ class StageContext:
     folder: Path
     inputs: Mapping[str, Path]
     on_progress: OnProgress
+    limits: SpendingLimits = field(default_factory=lambda: SpendingLimits())
+    on_interrupt: Callable[[int], None] = lambda n_in_flight: None
 
     @property
     def ledger_path(self) -> Path:
@@ -133,6 +152,7 @@ class StageSpec:
         path_fields: config fields that name files or model folders (one or several); their contents enter the key.
         no_paths: values of such fields that are no paths.
         uses_engine: it samples, so the recipe's `engine` enters the key.
+        local_needs: roles that are filled only where the engine computes here, from the model that they hold.
         uses_base: it reads the recipe's `base` itself, so that enters the key.
         outside: patterns of what it writes outside its folder, `{stage}` standing for its name.
         tokens_per_s: the stated default rate, used until a run on this machine has measured one; 0 for a stage
@@ -147,6 +167,7 @@ class StageSpec:
     path_fields: tuple[str, ...] = ()
     no_paths: tuple[str, ...] = ()
     uses_engine: bool = False
+    local_needs: tuple[str, ...] = ()
     uses_base: bool = False
     outside: tuple[str, ...] = ()
     tokens_per_s: float = 0.0

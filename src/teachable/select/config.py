@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from collections.abc import Iterable
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Arm = Literal["teachable", "random", "mastered", "beyond"]
+# A whole number counts prompts, a fraction is a share of `size`: 1 is one prompt, 1.0 is all of them.
+Quota: TypeAlias = int | float
+EQUAL = "equal"
 
 
 class SelectConfig(BaseModel):
-    """The arms of the comparison, and how much each of them is taught."""
+    """The pool that is worth training on, the arms of the comparison, and how much each of them is taught."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    size: int | None = Field(None, ge=1, description="most prompts in the pool, the surest first; null: all that qualify")
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="least posterior probability of its zone that a prompt must have; 0 is off"
+    )
+    domain_quota: dict[str, Quota] | Literal["equal"] = Field(
+        default_factory=dict,
+        description="domain: its share of size (0.3), or its number of prompts (30); the other domains share the rest. "
+        "equal: as even as the domains allow",
+    )
+    level_quota: dict[int, Quota] | Literal["equal"] = Field(
+        default_factory=dict, description="level: its share of size, or its number of prompts; or equal"
+    )
+    allow_suspect: bool = Field(
+        False, description="let in prompts whose own answer the teacher contradicts; else they are in no set at all"
+    )
     arms: tuple[Arm, ...] = Field(
         ("teachable", "random", "mastered", "beyond"),
-        min_length=1,
-        description="training sets to make; random draws from the whole pool, the others from their zone",
+        description="training sets to make; random draws from all prompts, the others from their zone; none: only the "
+        "pool",
     )
     budget_tokens: int = Field(60_000, ge=1, description="training tokens of each arm and seed, repeats included")
     seeds: int | tuple[int, ...] = Field(3, description="how many seeds an arm (0, 1, ...), or a list of them")
@@ -43,3 +63,29 @@ class SelectConfig(BaseModel):
         if len(set(self.seed_list)) < len(self.seed_list) or len(set(self.arms)) < len(self.arms):
             raise ValueError("arms and seeds must not be given twice")
         return self
+
+    @model_validator(mode="after")
+    def _quotas_fit(self) -> Self:
+        for name, wanted in (("domain_quota", self.domain_quota), ("level_quota", self.level_quota)):
+            if isinstance(wanted, str):
+                if self.size is None:
+                    raise ValueError(f"{name}: equal shares are shares of size, so size must be given")
+                continue
+            _check_quotas(name, wanted.values(), self.size)
+        return self
+
+
+def _check_quotas(name: str, wanted: Iterable[Quota], size: int | None) -> None:
+    shares = [one for one in wanted if isinstance(one, float)]
+    counts = [one for one in wanted if isinstance(one, int)]
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"{name}: a share lies between 0 and 1; a number of prompts is a whole number, such as 30")
+    if any(count < 0 for count in counts):
+        raise ValueError(f"{name}: a number of prompts can't be negative")
+    if shares and size is None:
+        raise ValueError(f"{name}: a share is a share of size, so size must be given")
+    if math.fsum(shares) > 1 + 1e-9:
+        raise ValueError(f"{name}: the shares add up to {math.fsum(shares):g}, more than 1")
+    if size is not None and math.fsum(shares) * size + sum(counts) > size * (1 + 1e-9):
+        asked = math.fsum(shares) * size + sum(counts)
+        raise ValueError(f"{name}: the quotas add up to {asked:g} prompts, more than the size of {size}")

@@ -11,6 +11,7 @@ rename wins, each file whole); a run folder's lock prevents the latter.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import functools
@@ -203,9 +204,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """All rows of a `.parquet` or `.jsonl` file. Blank lines of JSONL are passed over.
 
     Raises:
-        TeachableError: the file is missing or broken; for JSONL with the line.
+        TeachableError: the file is missing, a folder, or broken; for JSONL with the line.
     """
     path = Path(path)
+    if path.is_dir():
+        raise TeachableError("this is a folder", where=str(path), mend="Name a file in it")
     if not path.is_file():
         raise TeachableError("this file is missing", where=str(path))
     if path.suffix == ".jsonl":
@@ -219,25 +222,58 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         # A ParquetFile reads this one file; read_table would look for partitions in the folder's name.
         with pq.ParquetFile(path) as source:
             rows: list[dict[str, Any]] = source.read().to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise TeachableError(f"this is no Parquet file that can be read ({error})", where=str(path)) from error
     return rows
 
 
 def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as handle:
+    try:
+        handle = path.open("rb")
+    except OSError as error:
+        raise TeachableError(f"this file can't be read ({error.strerror})", where=str(path)) from error
+    with handle:
+        first = True
         for number, line in enumerate(handle, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise TeachableError(f"this line is no JSON ({error})", where=f"{path}:{number}") from error
-            if not isinstance(row, dict):
-                raise TeachableError(
-                    f"this line is no JSON object but a {type(row).__name__}", where=f"{path}:{number}"
-                )
-            yield row
+            if line.strip():
+                yield _json_line(line, f"{path}:{number}", first=first)
+                first = False
+
+
+def _json_line(line: bytes, where: str, *, first: bool) -> dict[str, Any]:
+    """The object on one line of JSONL.
+
+    Args:
+        line: its bytes.
+        where: file and line, for the sentence.
+        first: nothing stands before it in the file, so that it tells what kind of file this is.
+    """
+    if first:
+        line = line.removeprefix(codecs.BOM_UTF8)
+    row: object = None
+    fault = ""
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        wide = first and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise TeachableError(
+            f"this line is not UTF-8: byte {error.start + 1} of it is 0x{line[error.start]:02x}",
+            where=where,
+            mend=f"Save the file as UTF-8{' (it looks like UTF-16)' if wide else ''}",
+        ) from error
+    except (ValueError, RecursionError) as error:  # ValueError also stands for a number of thousands of digits
+        fault = str(error)
+    if isinstance(row, dict):
+        return row
+    is_array = isinstance(row, list) and any(isinstance(item, dict) for item in row)
+    if first and (is_array or (fault and line.lstrip().startswith(b"["))):
+        raise TeachableError(
+            "this file is one JSON array, where every line should hold one object",
+            where=where,
+            mend="Convert it: jq -c '.[]' OLD.json > NEW.jsonl",
+        )
+    what = f"no JSON ({fault})" if fault else f"no JSON object but a {type(row).__name__}"
+    raise TeachableError(f"this line is {what}", where=where, mend="Write one JSON object a line")
 
 
 def write_records(path: Path, records: Sequence[Record]) -> None:
@@ -276,10 +312,12 @@ def _schema(kind: type[Any]) -> pa.Schema | None:
         "lineage": pa.list_(step),
         "token_ids": pa.list_(pa.int32()),
         "correct": pa.bool_(),
+        "suspect": pa.bool_(),
     }
     for name in ("level", "sample", "seed", "n", "successes", "n_undecided", "n_tokens"):
         special[name] = pa.int64()
-    for name in ("posterior_a", "posterior_b", "agreement"):
+    masses = ("zone_mass", "p_beyond", "p_teachable", "p_mastered")
+    for name in ("posterior_a", "posterior_b", "agreement", "key_agreement", *masses):
         special[name] = pa.float64()
     if kind not in (Prompt, Solution, Attempt, Estimate):
         return None

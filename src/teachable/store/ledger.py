@@ -1,34 +1,33 @@
 """Every completion that was ever paid for, so that none is paid for twice.
 
-One SQLite file, one row a completion, keyed by (request key, sample index). Write-ahead logging with
-`synchronous=NORMAL`: a killed process loses nothing that was committed, a power cut may lose the last commits
-but never the file. Several processes may use one ledger; on a network file system without shared memory they
-may not (SQLite's own limit).
+One SQLite file. `completions` has one row a completion, keyed by (request key, sample index). `failures` has the
+requests that could not be answered, keyed by (request key, first sample that is missing), until that sample is there
+after all. `spending` has one row a stage with the sums over its completions; a trigger keeps them in the transaction
+that writes a completion, so that they are never wrong and asking for them costs nothing, whoever wrote.
+`reservations` is explained in the module of that name.
+
+A file of the layout before `spending` is brought up to date when it is opened: there every sample of a request
+carried the request's prompt tokens, now the one that they were read for does.
 
 Token ids and log-probabilities are packed into the narrowest type that gives them back exactly.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import sys
-import threading
-import time
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from teachable.errors import TeachableError
 from teachable.records import Completion
-from teachable.store.files import disk_full, mending
+from teachable.store.database import Database
+from teachable.store.reservations import RESERVATIONS_TABLE, Reservations
 
-BUSY_TIMEOUT_S = 60.0
-BUSY_RETRY_S = 0.005
+MAX_REASON = 1000  # characters of a failure's reason that are kept
 
-_TABLE = """
+_COMPLETIONS = """
 CREATE TABLE IF NOT EXISTS completions (
     key TEXT NOT NULL,
     sample INTEGER NOT NULL,
@@ -44,62 +43,127 @@ CREATE TABLE IF NOT EXISTS completions (
     PRIMARY KEY (key, sample)
 ) WITHOUT ROWID
 """
+_FAILURES = """
+CREATE TABLE IF NOT EXISTS failures (
+    key TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    stage TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (key, first)
+) WITHOUT ROWID
+"""
+_SPENDING = """
+CREATE TABLE spending (
+    stage TEXT PRIMARY KEY,
+    requests INTEGER NOT NULL DEFAULT 0,
+    completions INTEGER NOT NULL DEFAULT 0,
+    tokens_in INTEGER NOT NULL DEFAULT 0,
+    tokens_out INTEGER NOT NULL DEFAULT 0,
+    cost_usd REAL NOT NULL DEFAULT 0
+)
+"""
+_SUM_UP = """
+INSERT INTO spending
+SELECT stage, SUM(sample = (SELECT MIN(sample) FROM completions AS other WHERE other.key = completions.key)),
+    COUNT(*), SUM(n_prompt_tokens), SUM(n_tokens), SUM(cost_usd)
+FROM completions GROUP BY stage
+"""
+_ON_PAID = """
+CREATE TRIGGER paid AFTER INSERT ON completions BEGIN
+    INSERT OR IGNORE INTO spending (stage) VALUES (NEW.stage);
+    UPDATE spending SET
+        requests = requests + NOT EXISTS (SELECT 1 FROM completions WHERE key = NEW.key AND sample <> NEW.sample),
+        completions = completions + 1,
+        tokens_in = tokens_in + NEW.n_prompt_tokens,
+        tokens_out = tokens_out + NEW.n_tokens,
+        cost_usd = cost_usd + NEW.cost_usd
+    WHERE stage = NEW.stage;
+    DELETE FROM failures WHERE key = NEW.key AND first = NEW.sample;
+END
+"""
+# Not INSERT OR IGNORE, which would also pass over a row that breaks another rule of the table.
+_PAY = "INSERT INTO completions VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key, sample) DO NOTHING"
+_FAIL = """
+INSERT OR REPLACE INTO failures
+SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM completions WHERE key = ?1 AND sample = ?2)
+"""
+_TOTALS = """
+SELECT COALESCE(SUM(requests), 0), COALESCE(SUM(completions), 0), COALESCE(SUM(tokens_in), 0),
+    COALESCE(SUM(tokens_out), 0), COALESCE(SUM(cost_usd), 0.0), (SELECT COUNT(*) FROM failures {where})
+FROM spending {where}
+"""
 
 
 @dataclass(frozen=True)
 class Paid:
-    """What one request brought: all its samples in order, and what they cost together."""
+    """What one request brought: samples `first` to `first + len(completions) - 1` of the request `key`.
+
+    `costs_usd` is what each of them cost in dollars; empty where they cost nothing.
+    """
 
     key: str
     completions: Sequence[Completion]
-    n_prompt_tokens: int
-    cost_usd: float = 0.0
+    first: int = 0
+    costs_usd: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that failed after all retries: sample `first` of `key` could not be had, nor those behind it."""
+
+    key: str
+    first: int
+    stage: str
+    engine: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a ledger. A request's prompt tokens count once, whatever its number of samples."""
+    """Plain sums over the completions of a ledger.
+
+    A request counts for the stage that got its first completion; `failed` are requests that lack an answer still.
+    """
 
     requests: int
     completions: int
     tokens_in: int
     tokens_out: int
     cost_usd: float
+    failed: int = 0
 
 
 class Ledger:
     """The ledger at `path`, made if it is not there.
 
     Raises:
-        TeachableError: the file is no ledger, or its disk is full.
+        TeachableError: the file is no ledger, can't be written, or its disk is full.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._lock = threading.Lock()
-        with mending(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._mended():
-            self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-            self._log_ahead()
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(_TABLE)
+        self._database = Database(self.path)
+        self.reservations = Reservations(self._database)
+        try:
+            if not self._database.rows("SELECT 1 FROM sqlite_master WHERE name = 'paid'"):
+                self._lay_out()
+        except BaseException:
+            self._database.close()
+            raise
 
-    def _log_ahead(self) -> None:
-        """Turn to write-ahead logging.
-
-        Of several processes that make the ledger at once, SQLite tells all but one "locked" without letting them
-        wait, as it does for every other statement.
-        """
-        until = time.monotonic() + BUSY_TIMEOUT_S
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
+    def _lay_out(self) -> None:
+        """Make the tables of a new file, or those that an older one lacks."""
+        with self._database.transaction() as db:
+            known = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            if "paid" in known:  # another process came first
                 return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-            time.sleep(BUSY_RETRY_S)
+            for statement in (_COMPLETIONS, _FAILURES, RESERVATIONS_TABLE, _SPENDING):
+                db.execute(statement)
+            if "completions" in known:
+                db.execute("UPDATE completions SET n_prompt_tokens = 0 WHERE sample > 0")
+                db.execute(_SUM_UP)
+            db.execute(_ON_PAID)
 
     def __enter__(self) -> Ledger:
         return self
@@ -110,98 +174,91 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Close the file; SQLite folds the write-ahead log back into it."""
-        with self._lock:
-            self._db.close()
+        """Give up reservations and close the file; SQLite folds the write-ahead log back into it."""
+        if self._database.closed:
+            return
+        try:
+            self.reservations.close()
+        finally:
+            self._database.close()
 
-    def get(self, key: str) -> list[Completion] | None:
-        """All samples of a request in order, or None if it was never answered."""
-        with self._lock, self._mended():
-            rows = self._db.execute(
-                "SELECT text, token_ids, token_logprobs, finish_reason FROM completions WHERE key = ? ORDER BY sample",
-                (key,),
-            ).fetchall()
-        if not rows:
-            return None
-        return [
-            Completion(
+    def get(self, key: str, n: int | None = None, first: int = 0) -> dict[int, Completion]:
+        """The samples of a request that are there, by their index, in order.
+
+        Args:
+            key: of the request.
+            n: how many samples from `first` on are wanted; None for all.
+            first: index of the first sample that is wanted.
+        """
+        rows = self._database.rows(
+            "SELECT sample, text, token_ids, token_logprobs, finish_reason, n_tokens, n_prompt_tokens "
+            "FROM completions WHERE key = ? AND sample >= ? AND sample < ? ORDER BY sample",
+            (key, first, sys.maxsize if n is None else first + n),
+        )
+        return {
+            sample: Completion(
                 text=text.decode("utf-8", "surrogatepass"),
                 token_ids=_unpack_ids(ids),
                 token_logprobs=None if logprobs is None else _unpack_floats(logprobs),
                 finish_reason=reason,
+                n_tokens=n_tokens,
+                n_prompt_tokens=n_prompt_tokens,
             )
-            for text, ids, logprobs, reason in rows
-        ]
-
-    def put(
-        self, key: str, completions: Sequence[Completion], *, stage: str, engine: str, n_prompt_tokens: int
-    ) -> None:
-        """Write what a request brought. A request that is there already stays as it is."""
-        self.put_many([Paid(key, completions, n_prompt_tokens)], stage=stage, engine=engine)
+            for sample, text, ids, logprobs, reason, n_tokens, n_prompt_tokens in rows
+        }
 
     def put_many(self, entries: Sequence[Paid], *, stage: str, engine: str) -> None:
-        """Write what several requests brought, all of it or (killed on the way) none of it."""
+        """Write what several requests brought, all of it or (killed on the way) none of it.
+
+        A sample that is there already stays as it is, and the second one's cost is not counted.
+        """
         rows = [
             (
                 entry.key,
                 sample,
                 stage,
                 engine,
-                entry.n_prompt_tokens,
-                len(completion.token_ids),
+                completion.n_prompt_tokens,
+                completion.n_tokens,
                 completion.text.encode("utf-8", "surrogatepass"),
                 _pack_ids(completion.token_ids),
                 None if completion.token_logprobs is None else _pack_floats(completion.token_logprobs),
                 completion.finish_reason,
-                entry.cost_usd / len(entry.completions),
+                cost_usd,
             )
             for entry in entries
-            for sample, completion in enumerate(entry.completions)
+            for sample, (completion, cost_usd) in enumerate(
+                zip(entry.completions, entry.costs_usd or [0.0] * len(entry.completions), strict=True), entry.first
+            )
         ]
-        with self._lock, self._mended():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                # Not INSERT OR IGNORE, which would also pass over a row that breaks another rule of the table.
-                self._db.executemany(
-                    "INSERT INTO completions VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key, sample) DO NOTHING", rows
-                )
-                self._db.execute("COMMIT")
-            except BaseException:
-                # A full disk may have rolled back already; a second ROLLBACK would hide the first error.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._database.transaction() as db:
+            db.executemany(_PAY, rows)
+
+    def fail(self, key: str, first: int, reason: str, *, stage: str, engine: str) -> None:
+        """Record that sample `first` of a request could not be had; gone as soon as it is there after all."""
+        with self._database.transaction() as db:
+            db.execute(_FAIL, (key, first, stage, engine, _printable(reason)[:MAX_REASON]))
+
+    def failures(self, stage: str | None = None) -> list[Failure]:
+        """The requests of all stages, or of one, that lack an answer still, by key."""
+        where, values = _of(stage)
+        query = f"SELECT key, first, stage, engine, reason FROM failures {where} ORDER BY key, first"
+        return [Failure(*row) for row in self._database.rows(query, values)]
 
     def totals(self, stage: str | None = None) -> Totals:
-        """What all stages, or one of them, have spent."""
-        where, values = ("", ()) if stage is None else ("WHERE stage = ?", (stage,))
-        with self._lock, self._mended():
-            row = self._db.execute(
-                "SELECT COALESCE(SUM(sample = 0), 0), COUNT(*), "
-                "COALESCE(SUM(CASE WHEN sample = 0 THEN n_prompt_tokens ELSE 0 END), 0), "
-                f"COALESCE(SUM(n_tokens), 0), COALESCE(SUM(cost_usd), 0.0) FROM completions {where}",
-                values,
-            ).fetchone()
+        """What all stages, or one of them, have spent, other processes' completions included."""
+        where, values = _of(stage)
+        [row] = self._database.rows(_TOTALS.format(where=where), values * 2)
         return Totals(*row)
 
-    @contextmanager
-    def _mended(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise disk_full(self.path.parent) from error
-            if error.sqlite_errorcode in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                raise TeachableError("this ledger can't be opened for writing", where=str(self.path)) from error
-            raise
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise TeachableError(
-                    "this is no ledger that can be read",
-                    where=str(self.path),
-                    mend="Move the file away and run again; its completions will be sampled anew",
-                ) from error
-            raise
+
+def _of(stage: str | None) -> tuple[str, tuple[str, ...]]:
+    return ("", ()) if stage is None else ("WHERE stage = ?", (stage,))
+
+
+def _printable(text: str) -> str:
+    """Text that SQLite takes: what no character stands for becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _pack(values: array[int] | array[float]) -> bytes:
@@ -224,7 +281,7 @@ def _pack_ids(ids: Sequence[int]) -> bytes:
 
 
 def _unpack_ids(raw: bytes) -> tuple[int, ...]:
-    return tuple(int(value) for value in _unpack(raw))
+    return tuple(map(int, _unpack(raw)))
 
 
 def _pack_floats(values: Sequence[float]) -> bytes:

@@ -80,7 +80,8 @@ async def build_tasks(config: TasksConfig, seed: int, on_progress: OnProgress | 
     rejected: Counter[str] = Counter()
     prompts: list[Prompt] = []
     n_families = len(config.families)
-    pools, heldouts = _shares(config.n_pool, n_families), _shares(config.n_heldout, n_families)
+    total_pool, total_heldout = config.sizes()
+    pools, heldouts = _shares(total_pool, n_families), _shares(total_heldout, n_families)
     for name, n_pool, n_heldout in zip(config.families, pools, heldouts, strict=True):
         n_levels = len(FAMILIES[name].levels)
         for level, pool, heldout in zip(
@@ -88,7 +89,7 @@ async def build_tasks(config: TasksConfig, seed: int, on_progress: OnProgress | 
         ):
             prompts += _draw_level(name, level, seed, {"pool": pool, "heldout": heldout}, rejected)
             if on_progress:
-                on_progress(Progress(len(prompts), config.n_pool + config.n_heldout, "questions"))
+                on_progress(Progress(len(prompts), total_pool + total_heldout, "questions"))
     unique = list({p.meta["content_key"]: p for p in reversed(prompts)}.values())[::-1]
     if len(unique) < len(prompts):
         rejected["a near-duplicate of a question of another level"] += len(prompts) - len(unique)
@@ -104,7 +105,7 @@ def drop_unprovable(tasks: TaskSet) -> TaskSet:
     A verifier must accept the question's own answer, and reject a near-miss and an empty answer.
 
     Raises:
-        TeachableError: no question of the pool, or of the held-out set, is left.
+        TeachableError: no question of the pool, or of a held-out set that had some, is left.
     """
     faults = {fault.prompt_id: fault for fault in prove_on_gold([*tasks.pool, *tasks.heldout])}
     if not faults:
@@ -112,7 +113,7 @@ def drop_unprovable(tasks: TaskSet) -> TaskSet:
     counts = Counter(f"the verifier is wrong on {fault.tried}: {fault.reason}" for fault in faults.values())
     pool = tuple(p for p in tasks.pool if p.id not in faults)
     heldout = tuple(p for p in tasks.heldout if p.id not in faults)
-    if not pool or not heldout:
+    if not pool or (tasks.heldout and not heldout):
         first = next(iter(faults.values()))
         raise TeachableError(
             f"the verifiers fail on all questions, as on {first.prompt_id}: wrong on {first.tried} ({first.reason})",

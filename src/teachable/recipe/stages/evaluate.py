@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teachable.engines.config import EngineConfig
 from teachable.engines.ledgered import Spending
 from teachable.evaluate import EvaluateConfig, score_model, summarise
 from teachable.recipe.sampling import Place, asking, place_of
@@ -80,7 +81,9 @@ def run(ctx: StageContext) -> StageOutcome:
 def score_one(job: ScoreJob) -> Scored:
     """Ask one model every held-out question. Runs in a worker process."""
     questions = read_records(job.questions, Prompt)
-    with asking(job.place, job.model) as engine:
+    # Models here are folders: they are sampled from in process, whatever engine probing asks.
+    in_process = job.place.engine if job.place.engine.is_local else EngineConfig.model_validate({})
+    with asking(job.place, job.model, engine=in_process) as engine:
         rows = asyncio.run(
             score_model(
                 job.name,

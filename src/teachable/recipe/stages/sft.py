@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from teachable.errors import TeachableError
 from teachable.recipe.sampling import Place, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
@@ -127,7 +129,7 @@ def _tokens(records: Iterable[dict[str, Any]]) -> int:
 
 def train_one(job: SftJob) -> dict[str, Any]:
     """Tune one model and record it; the record is written after the model is saved. Runs in a worker process."""
-    job.place.set_threads()
+    torch.set_num_threads(job.place.n_threads)
     result = sft(
         job.base,
         read_records(job.examples, Example),

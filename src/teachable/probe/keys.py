@@ -1,0 +1,100 @@
+"""What attempts are compared with: the prompt's own answer, or else the plurality of a reference model's answers.
+
+A teacher that contradicts a prompt's organic answer makes the prompt `suspect`: one of the two is wrong, and nobody
+knows which. A teacher that disagrees with itself gives no key.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from teachable.probe.config import ProbeConfig
+from teachable.records import AnswerSource, Attempt, Engine, OnProgress, Prompt, Verifier
+from teachable.rollouts import Sampling, roll_out
+from teachable.verify import canonical
+
+TEACHER: AnswerSource = "teacher"
+MAJORITY: AnswerSource = "majority"
+
+
+@dataclass(frozen=True)
+class Key:
+    """The answer that decides, and how far it can be trusted.
+
+    `agreement` is the share of the teacher's samples that gave its plurality answer; 1 where no teacher was asked.
+    `trouble` says why there is no key, or why it is suspect.
+    """
+
+    answer: str | None
+    source: str
+    agreement: float = 1.0
+    suspect: bool = False
+    trouble: str = ""
+
+
+def own_key(prompt: Prompt) -> Key:
+    """The key of a prompt for which no teacher is asked."""
+    return Key(prompt.answer, prompt.answer_source if prompt.answer is not None else "")
+
+
+def with_key(prompt: Prompt, key: Key) -> Prompt:
+    """The prompt as its verifier is to see it."""
+    return replace(prompt, answer=key.answer, answer_source=TEACHER) if key.source == TEACHER else prompt
+
+
+async def ask_teacher(
+    prompts: Sequence[Prompt],
+    *,
+    teacher: Engine,
+    verifiers: Mapping[str, Verifier] | None,
+    config: ProbeConfig,
+    seed: int,
+    on_progress: OnProgress | None = None,
+) -> tuple[dict[str, Key], list[Attempt]]:
+    """The key of every prompt by its id, and the teacher's answers.
+
+    The plurality is over all samples asked for: an answer that can't be read, or a request that failed, agrees with
+    nothing.
+    """
+    answers = await roll_out(
+        prompts,
+        engine=teacher,
+        verifiers=verifiers,
+        n=config.teacher_samples,
+        sampling=Sampling(config.teacher_max_tokens, config.temperature, config.top_p, config.top_k, config.min_p),
+        seed=seed,
+        on_progress=on_progress,
+    )
+    answers_at: defaultdict[str, list[Attempt]] = defaultdict(list)
+    for answer in answers:
+        answers_at[answer.prompt_id].append(answer)
+    return {prompt.id: key_from(prompt, answers_at[prompt.id], config.teacher_agreement) for prompt in prompts}, answers
+
+
+def key_from(prompt: Prompt, answers: Sequence[Attempt], least_agreement: float) -> Key:
+    """The key of one prompt, given the teacher's answers to it.
+
+    Args:
+        least_agreement: the plurality must hold more than this share of the answers.
+    """
+    readable = [canonical(answer.answer) for answer in answers if answer.answer is not None]
+    if not readable:
+        cause = answers[0].reason if answers else "it was not asked"
+        return replace(
+            own_key(prompt), trouble="" if prompt.answer is not None else f"the teacher gave no answer: {cause}"
+        )
+    (favourite, count), *_ = sorted(Counter(readable).items(), key=lambda item: (-item[1], item[0]))
+    agreement = count / len(answers)
+    agreed = agreement > least_agreement
+    inside = [a for a in answers if a.answer is not None and canonical(a.answer) == favourite]
+    share = f"{count} of {len(answers)} of the teacher's answers"
+    if prompt.answer is not None:
+        clash = agreed and not any(answer.correct is True for answer in inside)
+        clash = clash and any(answer.correct is False for answer in inside)
+        trouble = f"{share} are {inside[0].answer!r}, its own answer is {prompt.answer!r}" if clash else ""
+        return Key(prompt.answer, prompt.answer_source, agreement, clash, trouble)
+    if not agreed:
+        return Key(None, TEACHER, agreement, trouble=f"the teacher disagrees with itself: at most {share} agree")
+    return Key(inside[0].answer, TEACHER, agreement)
