@@ -83,11 +83,17 @@ class Round:
 
 
 async def ask(engine: Engine, requests: Sequence[Request]) -> Round:
-    """All requests at once, as a roll-out makes them."""
+    """All requests at once, as a roll-out makes them.
+
+    Raises:
+        RuntimeError: every one of them failed; the message has the first reason.
+    """
     start = time.perf_counter()
     outcomes = await asyncio.gather(*[engine.sample(request) for request in requests], return_exceptions=True)
     wall_s = time.perf_counter() - start
     failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if requests and len(failed) == len(requests):
+        raise RuntimeError(f"all {len(failed)} requests failed: {failed[0]}") from failed[0]
     answers = [None if isinstance(outcome, BaseException) else outcome for outcome in outcomes]
     return Round(answers, [f"{type(error).__name__}: {error}" for error in failed], wall_s)
 

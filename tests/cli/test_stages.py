@@ -90,9 +90,8 @@ def test_every_kind_has_a_runner() -> None:
         (None, "there is no file or folder"),
         ("", "the file holds no prompts"),
         ('{"prompt": "a", "answer": "b"}\n{"prompt": \n', "p.jsonl:2: this line is no JSON"),
-        ('{"prompt": "a"}\n', "no column holds the reference answers"),
         ('{"answer": "a"}\n', "no column holds the prompts"),
-        ('{"prompt": "a", "answer": ""}\n', "this prompt has no reference answer"),
+        ('{"prompt": "a", "id": 1}\n{"prompt": "b", "id": 1}\n', "the id '1' was used by row 1 for another prompt"),
     ],
 )
 def test_bad_prompts_are_a_sentence(teachable: Command, tmp_path: Path, content: str | None, sentence: str) -> None:

@@ -66,10 +66,10 @@ def squares(ctx: StageContext) -> StageOutcome:
     with Ledger(ctx.ledger_path) as ledger:
         for done, row in enumerate(rows, start=1):
             key = digest(["toy", row["value"], config.inner.power])
-            if ledger.get(key) is None:
+            if not ledger.get(key):
                 time.sleep(config.delay_s)
                 answer = Completion(str(row["value"] ** config.inner.power), (row["value"],), None, "stop")
-                ledger.put_many([Paid(key, [answer], 1)], stage=ctx.name, engine="toy")
+                ledger.put_many([Paid(key, [answer])], stage=ctx.name, engine="toy")
                 spent += 1
             row["square"] = ledger.get(key)[0].text
             ctx.on_progress(Progress(done, len(rows), "numbers", tokens=done))

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -68,6 +69,7 @@ class FaultyServer:
         model: the one model that there is.
         refuse: from a body to the (status, JSON) to refuse it with, or None.
         usage: count tokens; a token is four bytes of UTF-8.
+        port: where to listen; 0 for any free port.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class FaultyServer:
         model: str = "tiny",
         refuse: Refusal | None = None,
         usage: bool = True,
+        port: int = 0,
     ) -> None:
         self.faults = dict(faults or {})
         assert set(self.faults) <= set(FAULTS)
@@ -102,7 +105,7 @@ class FaultyServer:
         self.refuse = refuse
         self.usage = usage
         self.seen: list[Seen] = []
-        self.port = 0
+        self.port = port
         self._in_flight = 0
         self._n_samples = 0
         self._loop = asyncio.new_event_loop()
@@ -119,17 +122,21 @@ class FaultyServer:
         return [seen for seen in self.seen if seen.path.endswith("/completions")]
 
     def __enter__(self) -> Self:
+        # Client and server share an interpreter: at the usual 5 ms each would wait for the other's turn to end.
+        self._switch_interval = sys.getswitchinterval()
+        sys.setswitchinterval(0.0001)
         self._thread.start()
         assert self._is_up.wait(10)
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.setswitchinterval(self._switch_interval)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", self.port))
         self.port = server.sockets[0].getsockname()[1]
         self._is_up.set()
         self._loop.run_forever()

@@ -92,6 +92,18 @@ def test_nobody_asks_before_the_time_is_over() -> None:
         assert all(later - earlier >= 0.3 for earlier, later in pairwise(times))
 
 
+def test_a_server_that_goes_away_fails_the_request_and_may_come_back() -> None:
+    """Who was there before is waited for: that is no wrong address."""
+    with FaultyServer() as server:
+        engine = engine_at(server)
+        sample(engine, Request("q"))
+        config = engine.config
+    error = failure_of(engine, Request("q"))
+    assert isinstance(error, EngineFailure) and "gave up after 3 attempts: ConnectError" in str(error)
+    with FaultyServer(port=server.port) as server:
+        assert server.url == config.base_url and len(sample(engine, Request("q"))[0]) == 1
+
+
 def test_a_long_wish_is_cut() -> None:
     with FaultyServer({"429 retry-after": 1.0}, retry_after_s=86400) as server:
         engine = OpenAIEngine(engine_at(server, retries=1).config, backoff=Backoff(base_s=0.01, retry_after_cap_s=0.1))
@@ -146,6 +158,7 @@ def test_two_thousand_requests_at_a_fifth_faults(tmp_path: Path) -> None:
             return list(await asyncio.gather(*asked, return_exceptions=True))
 
         results = asyncio.run(main())
+        recorded = ledger.failures()
         n_faulty = sum(bool(seen.fault) for seen in server.asked)
         assert 0.17 < n_faulty / len(server.asked) < 0.24
         assert set(SHARES) <= {seen.fault for seen in server.asked}
@@ -156,6 +169,7 @@ def test_two_thousand_requests_at_a_fifth_faults(tmp_path: Path) -> None:
 
     failed = [i for i, result in enumerate(results) if isinstance(result, BaseException)]
     assert 1 <= len(failed) < 60  # a request fails if three attempts do
+    assert sorted(failure.reason for failure in recorded) == sorted(f"EngineFailure: {results[i]}" for i in failed)
     for i, result in enumerate(results):
         if i in failed:
             assert isinstance(result, EngineFailure) and str(result).startswith("gave up after 3 attempts: ")

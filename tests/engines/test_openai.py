@@ -76,6 +76,7 @@ def test_a_chat_is_sent_as_it_is_and_a_text_as_one_user_message(server: FaultySe
         "top_p": 0.9,
         "top_k": 4,
         "min_p": 0.1,
+        "repetition_penalty": 1.0,
         "seed": sent_seed(request, 0),
         "n": 2,
         "stop": ["#"],
@@ -229,7 +230,7 @@ def test_an_unknown_model_is_named_with_those_that_there_are(server: FaultyServe
 
 def test_an_address_without_the_interface_is_named(server: FaultyServer) -> None:
     error = failure_of(engine_at(server, base_url=server.url + "/v2"), Request("q"))
-    assert isinstance(error, TeachableError) and "no /chat/completions" in str(error) and "base_url" in str(error)
+    assert isinstance(error, TeachableError) and "no chat interface there" in str(error) and "base_url" in str(error)
 
 
 def test_a_server_pinned_to_another_model_is_one_sentence() -> None:

@@ -45,6 +45,12 @@ def test_a_refused_parameter_is_left_out_from_then_on(shape: str) -> None:
         assert not set(names) & server.asked[-1].body.keys()
 
 
+def test_who_waits_for_a_place_learns_from_those_before() -> None:
+    with FaultyServer(refuse=refusing("logprobs", "min_p"), latency_s=0.005) as server:
+        sample(engine_at(server, concurrency=4), *[Request(f"{i}") for i in range(60)])
+        assert sum(seen.status == 400 for seen in server.asked) <= 2 * 4
+
+
 def test_a_server_that_refuses_n_is_asked_for_single_samples() -> None:
     with FaultyServer(refuse=refusing("n", shape="param")) as server:
         engine = engine_at(server)

@@ -181,5 +181,5 @@ def test_a_moderated_prompt_fails_alone_once_others_were_answered() -> None:
 def test_the_words_of_an_error_in_the_shapes_that_servers_give_them(body: Any, words: str) -> None:
     with FaultyServer(refuse=lambda _: (400, body)) as running:
         server = Server(running.url, "", concurrency=1, timeout_s=5, backoff=Backoff())
-        fault = asyncio.run(server.post("/completions", {"model": "tiny"}, 0))
+        fault = asyncio.run(server.post("/completions", lambda: {"model": "tiny"}, 0))
     assert not isinstance(fault, dict) and (fault.status, fault.message) == (400, words)

@@ -8,37 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.select.toy import OFF, ZONES, count_tokens, estimate, pool_of, prompt
 
 from teachable.errors import TeachableError
-from teachable.records import Attempt, Estimate, Message, Messages, Prompt, Solution, Zone
+from teachable.records import Attempt, Message, Solution
 from teachable.select import SelectConfig, Selection, select
-
-ZONES: tuple[Zone, ...] = ("teachable", "mastered", "beyond", "ambiguous")
-OFF = None  # near-duplicates off: the texts of these tests are all alike
-
-
-def count_tokens(messages: Messages) -> int:
-    return sum(len(m["content"]) for m in messages)
-
-
-def prompt(name: str, text: str | None = None) -> Prompt:
-    return Prompt(name, "sums", (Message(role="user", content=text or name),), "6", level=1)
-
-
-def estimate(name: str, zone: Zone, successes: int = 3) -> Estimate:
-    n = 8
-    return Estimate(name, "sums", 1, n, successes, 0, successes + 0.5, 8.5 - successes, 0.5, "6", zone, "why so")
+from teachable.store.digest import digest
+from teachable.store.files import plain
 
 
 def attempt(name: str, text: str, correct: bool | None = True, finish_reason: str = "stop", sample: int = 0) -> Attempt:
     return Attempt(name, sample, "e", 0, text, (), finish_reason, correct, "6", "")
-
-
-def pool_of(n: int) -> tuple[list[Prompt], list[Solution], list[Estimate]]:
-    """N prompts a zone with solutions of different lengths."""
-    names = [(f"{zone}-{i}", zone) for zone in ZONES for i in range(n)]
-    solutions = [Solution(name, "s" * (5 + 7 * i % 23), "teacher", "") for i, (name, _) in enumerate(names)]
-    return [prompt(name) for name, _ in names], solutions, [estimate(name, zone) for name, zone in names]
 
 
 def run(n: int = 40, *, shuffler: random.Random | None = None, seed: int = 0, **config: object) -> Selection:
@@ -189,7 +169,9 @@ def test_solutions_only_means_no_attempts() -> None:
         select([prompt("p")], [], [estimate("p", "teachable")], ATTEMPTS, config, count_tokens)
 
 
-@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"seeds": [1, 1]}, {"arms": []}, {"arms": ["edge"]}, {"seeds": [-1]}])
+@pytest.mark.parametrize(
+    "wrong", [{"seeds": 0}, {"seeds": [1, 1]}, {"arms": ["edge"]}, {"seeds": [-1]}, {"responses": "none"}]
+)
 def test_settings_that_make_no_comparison_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SelectConfig.model_validate(wrong)
@@ -198,3 +180,10 @@ def test_settings_that_make_no_comparison_are_refused(wrong: dict[str, object]) 
 def test_two_prompts_with_one_id_are_refused() -> None:
     with pytest.raises(TeachableError, match="two prompts have the id 'p'"):
         select([prompt("p"), prompt("p")], [], [], [], SelectConfig(), count_tokens)
+
+
+def test_the_default_experiment_is_what_it_was() -> None:
+    """Golden: models that were tuned on these sets can be compared with models tuned on them anew."""
+    found = run()
+    sets = {f"{arm}-{seed}": [e.prompt_id for e in chosen] for (arm, seed), chosen in found.sets.items()}
+    assert digest(plain(sets)) == "4310c7e47d89bf341e3cce7c7fd3e540a5195439756796a45e8919576b4b8830"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,8 @@ def test_without_limits_nothing_is_made(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from teachable.store.ledger import Ledger
 from teachable.store.reservations import Need
@@ -96,6 +100,36 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
         assert admit(ledger, TEN, TEN) == Admission(2, Need(0, 0.0), 0)
         assert len(list(tmp_path.glob(".*.tmp"))) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["l.sqlite"]
+
+
+def test_what_a_killed_process_left_is_swept_up_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        admit(ledger, TEN)  # still alive when the others begin
+        (tmp_path / ".l.sqlite.0123456789abcdef.tmp").touch()
+        (tmp_path / ".other.sqlite.0123456789abcdef.tmp").touch()
+        with Ledger(path) as next_one:
+            assert admit(next_one, TEN).n_elsewhere == 1
+            assert len(list(tmp_path.glob(".*.tmp"))) == 3
+    assert [path.name for path in tmp_path.glob(".*")] == [".other.sqlite.0123456789abcdef.tmp"]
+
+
+def test_those_who_begin_at_once_do_not_sweep_each_other_up(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    for _ in range(15):
+        together = threading.Barrier(4)
+
+        def hold(_: int, together: threading.Barrier = together) -> int:
+            with Ledger(path) as ledger:
+                together.wait()
+                admit(ledger, TEN)
+                together.wait()
+                seen = admit(ledger, Need(10**9, 0)).n_elsewhere
+                together.wait()
+                return seen
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(hold, range(4))) == [3] * 4
 
 
 def test_an_error_sets_nothing_aside(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import json
 import random
 import shlex
 import string
@@ -12,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.tasks.conftest import WriteFile
 
 from teachable.errors import TeachableError
 from teachable.recipe.packaged import STARTER
+from teachable.records import Prompt
+from teachable.store.files import read_records, write_records
 from teachable.tasks.build import TaskSet, drop_unprovable
 from teachable.tasks.columns import COLUMNS
 from teachable.tasks.config import TasksConfig
@@ -89,6 +95,10 @@ def sentence(path: Path, **columns: str) -> str:
         (
             [GOOD, {**GOOD, "verifier": "exakt"}],
             "prompts.jsonl, row 2: there is no verifier called 'exakt'. The nearest name is 'exact'",
+        ),
+        (
+            [{**GOOD, "verifier": "def verify(answer):\n" * 90}],
+            r"prompts.jsonl, row 1: there is no verifier called 'def verify(answer):\ndef verify(answer...'.",
         ),
         ([{**GOOD, "meta": "{"}], "prompts.jsonl, row 1: `meta` is no JSON object (Expecting"),
         (
@@ -200,6 +210,47 @@ def test_every_column_goes_where_it_belongs(write_file: WriteFile) -> None:
     }
     [step] = prompt.lineage
     assert (step.parent, step.transform, step.params) == ("prompts.jsonl", "read", "row 1")
+
+
+def test_a_date_in_meta_is_one_sentence(write_file: WriteFile) -> None:
+    path = write_file([{**GOOD, "meta": {"on": datetime.date(2020, 1, 1)}}], ".parquet")
+    assert sentence(path).startswith("prompts.parquet, row 1: `meta` has no JSON form (Object of type date")
+    assert len(read_prompts(path, columns={"meta": ""}).prompts) == 1
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["exact", r"\boxed{"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["role", "content", "a"]), inner),
+    max_leaves=6,
+)
+CELLS = st.sampled_from(["a", "1", 2, [{"role": "user", "content": "b"}]]) | VALUES
+COLUMN_NAMES = st.sampled_from(sorted({name for names in COLUMNS.values() for name in names}))
+
+
+OTHERS = COLUMN_NAMES.filter(lambda name: name not in (*COLUMNS["prompt"], *COLUMNS["messages"]))
+ROWS = st.dictionaries(OTHERS, CELLS, max_size=4).map({"question": "q"}.__or__)
+
+
+@given(st.lists(ROWS | st.dictionaries(COLUMN_NAMES, CELLS, min_size=1, max_size=4), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_whatever_the_cells_hold_is_read_and_written_or_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    try:
+        file = read_prompts(path)
+    except TeachableError as error:
+        assert str(error).startswith(f"{path}") and "\n" not in str(error)
+        return
+    assert 1 <= len(file.prompts) == len(rows) - file.n_repeated
+    write_records(path.with_suffix(".parquet"), file.prompts)
+    assert read_records(path.with_suffix(".parquet"), Prompt) == list(file.prompts)
 
 
 def test_parquet_reads_as_jsonl_does(write_file: WriteFile) -> None:
@@ -327,83 +378,6 @@ def test_nothing_held_out_is_no_fault_when_prompts_are_dropped(write_file: Write
     kept = drop_unprovable(tasks)
     assert [p.answer for p in kept.pool] == ["2"]
     assert kept.heldout == ()
-
-
-SUM = {"question": "What is 2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
-ALGEBRA = {"problem": "Solve.", "solution": r"So $x=\boxed{\frac{1}{2}}$.", "level": "Level 5", "type": "Algebra"}
-
-
-def test_grade_school_sums_as_they_are_published(write_file: WriteFile) -> None:
-    path = write_file([SUM, {**SUM, "question": "And 4 + 4?", "answer": "It is 8.\n#### 8"}])
-    file = read_prompts(path)
-    assert [p.answer for p in file.prompts] == ["4", "8"]
-    assert file.mapping == {
-        "prompt": "question",
-        "answer": "answer (after ####)",
-        "response": "answer (the whole text)",
-    }
-    tasks = load(path, heldout_frac=0)
-    assert [s.text for s in tasks.solutions] == ["2 + 2 = <<2+2=4>>4\nAnswer: 4", "It is 8.\nAnswer: 8"]
-    assert tasks.rejected == ()
-
-
-def test_competition_problems_as_they_are_published(write_file: WriteFile) -> None:
-    unsolved = {**ALGEBRA, "problem": "Prove it.", "solution": "First we note that\nit is so.", "level": "Level ?"}
-    path = write_file([ALGEBRA, unsolved])
-    file = read_prompts(path)
-    assert [(p.answer, p.level, p.domain) for p in file.prompts] == [
-        (r"\frac{1}{2}", 5, "Algebra"),
-        (None, 0, "Algebra"),
-    ]
-    assert file.mapping["answer"] == r"solution (in \boxed{} in 1 row, none in 1 row)"
-    assert file.mapping["level"] == "level (not understood in 1 row)"
-    tasks = load(path, heldout_frac=0)
-    assert [s.text for s in tasks.solutions] == [ALGEBRA["solution"] + "\nAnswer: \\frac{1}{2}"]
-    assert tasks.rejected == (("there is no reference answer", 1),)
-
-
-def test_a_solution_beside_an_answer_is_verified_against_it(write_file: WriteFile) -> None:
-    right = {"problem": "a", "solution": r"So \boxed{5}.", "answer": "5"}
-    path = write_file([right, {**right, "problem": "b", "answer": "6"}])
-    tasks = load(path, heldout_frac=0)
-    assert [(s.text) for s in tasks.solutions] == ["So \\boxed{5}.\nAnswer: 5"]
-    assert tasks.rejected == (("differs from the reference answer", 1),)
-
-
-def test_chats_as_they_are_shared(write_file: WriteFile) -> None:
-    turns = [{"from": "human", "value": "What is 1 + 1?"}, {"from": "gpt", "value": "Answer: 2"}]
-    file = read_prompts(write_file([{"id": "x", "conversations": turns, "answer": "2"}]))
-    [prompt] = file.prompts
-    assert prompt.messages == ({"role": "user", "content": "What is 1 + 1?"},)
-    assert file.responses == {"x": ("Answer: 2",)}
-    assert file.mapping["response"] == "conversations (the last turn)"
-    [other] = read_prompts(write_file([{"prompt": CHAT, "reward_model": {"ground_truth": "2"}}], ".parquet")).prompts
-    assert (list(other.messages), other.answer) == (CHAT, "2")
-
-
-def test_an_instruction_is_completed_by_its_input(write_file: WriteFile) -> None:
-    rows = [
-        {"instruction": "Add them.", "input": "1, 2", "output": "3"},
-        {"instruction": "Say hi.", "input": "", "output": "hi"},
-    ]
-    path = write_file(rows)
-    assert [p.text for p in read_prompts(path).prompts] == ["Add them.\n\n1, 2", "Say hi."]
-    assert [p.text for p in read_prompts(path, columns={"context": ""}).prompts] == ["Add them.", "Say hi."]
-
-
-def test_columns_of_ones_own_choice(write_file: WriteFile) -> None:
-    path = write_file([{**GOOD, "key": "3", "info": {"hard": 0.5}}, {"prompt": "b", "key": "4", "info": {"hard": 0.9}}])
-    tasks = load(path, heldout_frac=0, columns={"answer": "key", "level": "info.hard"})
-    assert [(p.answer, p.level) for p in tasks.pool] == [("3", 1), ("4", 2)]
-    mapping = read_prompts(path, columns={"answer": "key", "level": "info.hard"}).mapping
-    assert mapping == {"prompt": "prompt", "answer": "key", "level": "info.hard (ranked into 2 levels)"}
-
-
-def test_of_several_responses_the_shortest_right_one_is_the_solution(write_file: WriteFile) -> None:
-    texts = ["Answer: 3", "quite long\nAnswer: 2", "longer than that\nAnswer: 2"]
-    tasks = load(write_file([{**GOOD, "response": text} for text in texts[::-1]]), heldout_frac=0)
-    assert [s.text for s in tasks.solutions] == [texts[1]]
-    assert dict(tasks.rejected) == {"differs from the reference answer": 1, "an earlier row says the same": 2}
 
 
 @pytest.mark.parametrize(("n", "frac"), [(1, 0.5), (2, 0.001)])

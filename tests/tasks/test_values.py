@@ -128,6 +128,7 @@ def test_a_response_that_needs_no_line_stays(text: str) -> None:
         ([0.5, 0.5, 0.5], [1, 1, 1], "ranked into 1 level"),
         ([i / 10 for i in range(10)], [1, 1, 2, 2, 3, 3, 4, 4, 5, 5], "ranked into 5 levels"),
         ([-1, 0, 1], [1, 2, 3], "ranked into 3 levels"),
+        ([10**30, 5, "1e3"], [2, 1, 0], "ranked into 2 levels, not understood in 1 row"),
         ([True, [1], {"a": 1}, "nan", 10**400], [0, 0, 0, 0, 0], "not understood in 5 rows"),
         ([], [], ""),
     ],

@@ -212,6 +212,7 @@ def run_stage(
         places.update({f"engine.{field}": COMMAND_LINE for field in layer["engine"]})
         if layer["engine"]["kind"] == "transformers":
             base = layer["engine"].pop("model") or base
+            layer["engine"]["model"] = ""
     if base is not None:
         layer["base"] = base
         places["base"] = "--base"

@@ -34,10 +34,12 @@ class EngineConfig(BaseModel):
     trust_remote_code: bool = Field(False, description="transformers: run Python code that comes with the model")
     base_url: str = Field("", description="openai: the server's address, such as http://localhost:8000/v1")
     api: Literal["chat", "completions"] = Field(
-        "chat", description="openai: chat sends messages; completions sends text, or token ids where a tokenizer is named"
+        "chat",
+        description="openai: chat sends messages; completions sends text, or token ids where a tokenizer is named",
     )
     tokenizer: str = Field(
-        "", description="openai with completions: folder or hub id of the model's tokenizer; prompts go as token ids then"
+        "",
+        description="openai with completions: folder or hub id of the model's tokenizer; prompts go as token ids then",
     )
     api_key_env: str = Field("", description="openai: the environment variable that holds the key; empty: no key")
     concurrency: int = Field(32, ge=1, description="openai: requests at once at most; fewer when the server is busy")

@@ -26,7 +26,6 @@ import itertools
 import json
 import os
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from teachable.chat import prompt_tokens
 from teachable.engines.config import EngineConfig
 from teachable.engines.pace import Backoff, Pace
 from teachable.engines.parameters import Parameters
+from teachable.engines.refusals import NO_CREDIT, EngineFailure, ServerRefusal, no_credit, refusal
 from teachable.engines.replies import MalformedReply, read_reply
 from teachable.engines.server import Fault, Server
 from teachable.errors import TeachableError
@@ -45,21 +45,6 @@ from teachable.store.digest import digest, file_digest, model_files
 FIRST_WAITS_S = (0.5, 1.5)
 # After so many replies in a row with one sample where several were asked for, the server is taken to ignore `n`.
 N_LONE_REPLIES = 3
-_NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
-
-
-class EngineFailure(RuntimeError):
-    """One request failed for good. `completions` are the samples that it brought before, in order."""
-
-    def __init__(self, reason: str, completions: Sequence[Completion] = ()) -> None:
-        super().__init__(reason)
-        self.completions = tuple(completions)
-
-
-class ServerRefusal(TeachableError):
-    """The server will refuse every request. `completions` are the samples that this one brought before, in order."""
-
-    completions: tuple[Completion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,8 +161,7 @@ class OpenAIEngine:
         untried: set[str] = set()
         while True:
             seed = sent_seed(request, first, n_malformed)
-            body = self._parameters.body(sent.prompt, request, n=n, seed=seed, without=untried)
-            outcome = await self._attempt(sent, request, body, ticket)
+            body, outcome = await self._attempt(sent, request, n, seed, untried, ticket)
             if not isinstance(outcome, Fault):
                 self._parameters.accepted(body, untried)
                 self._note_number(body.get("n", 1), len(outcome))
@@ -187,24 +171,34 @@ class OpenAIEngine:
                     continue
                 if not untried and outcome.status in (400, 422) and (untried := self._parameters.untried(body)):
                     continue
-                raise await self._refusal(outcome, body)
+                unmet = self._parameters.unmet(outcome, body)
+                raise await refusal(
+                    outcome, body, self.config, self._server, unmet=unmet, is_new=not self._has_answered
+                )
             n_failures += 1
             n_malformed += outcome.trouble == "malformed"
             await asyncio.sleep(self._wait_s(outcome, n_failures))
 
     async def _attempt(
-        self, sent: _Sent, request: Request, body: dict[str, Any], ticket: int
-    ) -> list[Completion] | Fault:
-        reply = await self._server.post(self._path, body, ticket)
+        self, sent: _Sent, request: Request, n: int, seed: int, without: set[str], ticket: int
+    ) -> tuple[dict[str, Any], list[Completion] | Fault]:
+        """What was sent, once there was a place for it, and what came of it."""
+        body: dict[str, Any] = {}
+
+        def filled() -> dict[str, Any]:
+            body.update(self._parameters.body(sent.prompt, request, n=n, seed=seed, without=without))
+            return body
+
+        reply = await self._server.post(self._path, filled, ticket)
         if isinstance(reply, Fault):
-            return reply
+            return body, reply
         try:
             completions = read_reply(reply, request, prompt_length=sent.length, in_tokens=sent.in_tokens)
         except MalformedReply as error:
             told = reply.get("error")  # some gateways wrap an error into a success
-            return Fault("malformed", self._server.redacted(f"{error}{f': {told}' if told else ''}"))
+            return body, Fault("malformed", self._server.redacted(f"{error}{f': {told}' if told else ''}"))
         self._has_answered = True
-        return completions
+        return body, completions
 
     def _wait_s(self, fault: Fault, n_failures: int) -> float:
         """The wait before the next attempt, in seconds.
@@ -213,12 +207,8 @@ class OpenAIEngine:
             EngineFailure: the attempts are used up.
             ServerRefusal: there is no server, or no credit.
         """
-        if fault.code in _NO_CREDIT:
-            raise ServerRefusal(
-                f"the account has no credit left ({fault.reason})",
-                where=self._server.base_url,
-                mend="Add credit and run the same command again; what was paid for is kept",
-            )
+        if fault.code in NO_CREDIT:
+            raise no_credit(fault, self._server)
         if fault.trouble == "unreachable" and not self._server.was_reached:
             if n_failures > min(self.config.retries, len(FIRST_WAITS_S)):
                 raise ServerRefusal(
@@ -237,58 +227,6 @@ class OpenAIEngine:
             self._n_lone_replies = self._n_lone_replies + 1 if n_brought == 1 else 0
             if self._n_lone_replies >= N_LONE_REPLIES:
                 self._parameters.refuse("n")
-
-    async def _refusal(self, fault: Fault, body: dict[str, Any]) -> EngineFailure | ServerRefusal:
-        """The error of a reply that no second attempt would change."""
-        address, variable = self._server.base_url, self.config.api_key_env
-        if fault.status == 401 or (fault.status == 403 and not self._has_answered):
-            if not variable:
-                mend = "Put the key into an environment variable and name that in api_key_env"
-                return ServerRefusal("the server wants a key", where=address, mend=mend)
-            said = f" ({fault.reason})" if fault.status == 403 else ""  # a 401 tends to repeat parts of the key
-            return ServerRefusal(
-                f"the server refused the key in {variable}{said}", where=address, mend=f"Set {variable} to a valid key"
-            )
-        if fault.status == 402:
-            mend = "Add credit and run the same command again; what was paid for is kept"
-            return ServerRefusal(f"the account has no credit left ({fault.reason})", where=address, mend=mend)
-        if fault.status in (404, 405):
-            return await self._not_found(fault)
-        if fault.status < 400:
-            mend = "Write the address to which it points as base_url"
-            return ServerRefusal(f"the server sends its requests elsewhere ({fault.reason})", where=address, mend=mend)
-        quoted = [f"{mark}{self.config.model}{mark}" for mark in "'\"`"]
-        if not self._has_answered and any(name in fault.message for name in quoted):
-            mend = "Write the name under which the server knows its model"
-            return ServerRefusal(f"the server refuses the model ({fault.reason})", where=address, mend=mend)
-        if unmet := self._parameters.unmet(fault, body):
-            return ServerRefusal(
-                f"the server does not take {unmet} ({fault.reason})", where=address, mend="Leave that setting out"
-            )
-        ids = isinstance(body.get("prompt"), list)
-        if ids and fault.status in (400, 422) and not self._has_answered and "string" in fault.message.lower():
-            return ServerRefusal(
-                f"the server takes no token ids for a prompt ({fault.reason})",
-                where=address,
-                mend="Leave `tokenizer` out and use `api: chat`",
-            )
-        return EngineFailure(f"the server refused the request: {fault.reason}")
-
-    async def _not_found(self, fault: Fault) -> EngineFailure | ServerRefusal:
-        """The error of a 404: an unknown model, or an address without this interface."""
-        address, model = self._server.base_url, self.config.model
-        models = await self._server.models()
-        if models is not None and model not in models:
-            some = ", ".join(models[:20]) + (", …" if len(models) > 20 else "")
-            mend = f"Choose one of its models: {some}" if models else "Load a model there first"
-            return ServerRefusal(f"the server has no model {model!r}", where=address, mend=self._server.redacted(mend))
-        if model in fault.message:
-            return ServerRefusal(f"the server has no model {model!r} ({fault.reason})", where=address)
-        return ServerRefusal(
-            f"the server has no {self._path} ({fault.reason})",
-            where=address,
-            mend="Check base_url, which ends in /v1 with most servers, and `api`",
-        )
 
     def _sent(self, prompt: PromptInput) -> _Sent:
         """The prompt in the form that the interface takes.
@@ -339,8 +277,14 @@ class OpenAIEngine:
                 mend="Name the model's tokenizer in `tokenizer`, with `api: completions`",
             )
         if self._tokenizer is None:
-            from transformers import AutoTokenizer
-
+            try:
+                from transformers import AutoTokenizer
+            except ModuleNotFoundError as error:
+                raise TeachableError(
+                    f"a tokenizer needs the package {error.name!r}, which is not installed",
+                    where="tokenizer",
+                    mend="Install it: pip install 'teachable[train]'",
+                ) from error
             try:
                 self._tokenizer = AutoTokenizer.from_pretrained(
                     self.config.tokenizer, trust_remote_code=self.config.trust_remote_code

@@ -2,8 +2,9 @@
 
 No two servers take the same parameters. One that is at its off-value (`top_k` 0, one sample), or that only helps
 (`seed`, `logprobs`, `return_token_ids`), is sent all the same, since servers have defaults of their own that would
-change what is sampled (vLLM takes the model's recommended `top_k`, llama.cpp has a `min_p` of 0.05); where a server
-refuses it, it is left out from then on. A parameter that would change the samples is never left out silently.
+change what is sampled (vLLM takes the `top_k` and `repetition_penalty` that the model recommends, llama.cpp has a
+`min_p` of 0.05); where a server refuses it, it is left out from then on. A parameter that would change the samples is
+never left out silently.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _OPTIONAL: dict[str, tuple[float, ...] | None] = {
     "top_p": (1.0,),
     "top_k": (0,),
     "min_p": (0.0,),
+    "repetition_penalty": (1.0,),
 }
 _COMMON = {"n", "temperature", "top_p"}
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "stop")
@@ -69,6 +71,7 @@ class Parameters:
             "top_p": request.top_p,
             "top_k": request.top_k,
             "min_p": request.min_p,
+            "repetition_penalty": 1.0,
             "seed": seed,
         }
         if n > 1:
@@ -89,7 +92,7 @@ class Parameters:
 
     def unneeded(self, fault: Fault, body: dict[str, Any]) -> set[str]:
         """Which parameters of a refused body the fault names and can be done without; remembered."""
-        if self._max_tokens in body and self._max_tokens == "max_tokens" and "max_completion_tokens" in fault.message:
+        if "max_tokens" in body and "max_completion_tokens" in fault.message:
             self._max_tokens = "max_completion_tokens"
             return {"max_tokens"}
         found = {name for name in _spare(body) if _names(fault, name)}

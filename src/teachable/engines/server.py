@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -98,16 +98,17 @@ class Server:
         """How many requests are in flight, and may be."""
         return self._pace
 
-    async def post(self, path: str, body: Mapping[str, Any], ticket: int) -> dict[str, Any] | Fault:
-        """Send `body` and return the JSON object that answers it, or the fault.
+    async def post(self, path: str, body: Callable[[], Mapping[str, Any]], ticket: int) -> dict[str, Any] | Fault:
+        """Send a body and return the JSON object that answers it, or the fault.
 
-        Waits for a place first; `ticket` says how early in the queue.
+        Waits for a place first; `ticket` says how early in the queue. The body is made when it is sent, so that it
+        can follow what the server has said meanwhile.
         """
         client = self._connected()
         pace = self._pace
         entered_at = await pace.enter(ticket)
         try:
-            outcome = await self._exchange(client, path, body)
+            outcome = await self._exchange(client, path, body())
             if not isinstance(outcome, Fault):
                 pace.succeeded()
             elif outcome.is_busy:  # said before the place is free, or the next would take it under the old limit

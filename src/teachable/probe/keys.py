@@ -6,13 +6,14 @@ knows which. A teacher that disagrees with itself gives no key.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from teachable.errors import Stopped
 from teachable.probe.config import ProbeConfig
-from teachable.records import AnswerSource, Attempt, Engine, OnProgress, Prompt, Verifier
-from teachable.rollouts import Sampling, roll_out
+from teachable.records import AnswerSource, Attempt, Engine, OnProgress, Progress, Prompt, Verifier
+from teachable.rollouts import Ask, Sampling, answer, request_seed
 from teachable.verify import canonical
 
 TEACHER: AnswerSource = "teacher"
@@ -23,7 +24,7 @@ MAJORITY: AnswerSource = "majority"
 class Key:
     """The answer that decides, and how far it can be trusted.
 
-    `agreement` is the share of the teacher's samples that gave its plurality answer; 1 where no teacher was asked.
+    `agreement` is the share of the teacher's samples that gave this answer; 1 where no teacher was asked.
     `trouble` says why there is no key, or why it is suspect.
     """
 
@@ -52,25 +53,38 @@ async def ask_teacher(
     config: ProbeConfig,
     seed: int,
     on_progress: OnProgress | None = None,
-) -> tuple[dict[str, Key], list[Attempt]]:
-    """The key of every prompt by its id, and the teacher's answers.
+) -> tuple[dict[str, Key], list[Attempt], Stopped | None]:
+    """The key of every prompt by its id, the teacher's answers, and what stopped it early, if anything did.
 
     The plurality is over all samples asked for: an answer that can't be read, or a request that failed, agrees with
-    nothing.
+    nothing. The teacher's samples have a seed of their own, so that a model may be its own teacher.
     """
-    answers = await roll_out(
-        prompts,
-        engine=teacher,
-        verifiers=verifiers,
-        n=config.teacher_samples,
-        sampling=Sampling(config.teacher_max_tokens, config.temperature, config.top_p, config.top_k, config.min_p),
-        seed=seed,
-        on_progress=on_progress,
-    )
-    answers_at: defaultdict[str, list[Attempt]] = defaultdict(list)
-    for answer in answers:
-        answers_at[answer.prompt_id].append(answer)
-    return {prompt.id: key_from(prompt, answers_at[prompt.id], config.teacher_agreement) for prompt in prompts}, answers
+    answers_at: list[list[Attempt]] = [[] for _ in prompts]
+    done = tokens = 0
+
+    def answered(place: int, answers: list[Attempt]) -> None:
+        nonlocal done, tokens
+        answers_at[place] = answers
+        done += 1
+        tokens += sum(answer.n_tokens for answer in answers)
+        if on_progress is not None:
+            on_progress(Progress(done, len(prompts), "prompts", tokens, "answered by the teacher"))
+
+    stopped: Stopped | None = None
+    try:
+        await answer(
+            [Ask(prompt, config.teacher_samples) for prompt in prompts],
+            engine=teacher,
+            verifiers=verifiers,
+            sampling=Sampling(config.teacher_max_tokens, config.temperature, config.top_p, config.top_k, config.min_p),
+            seed=request_seed(seed, TEACHER),
+            on_answer=answered,
+        )
+    except Stopped as error:
+        stopped = error
+    pairs = zip(prompts, answers_at, strict=True)
+    keys = {prompt.id: key_from(prompt, answers, config.teacher_agreement) for prompt, answers in pairs}
+    return keys, [one for answers in answers_at for one in answers], stopped
 
 
 def key_from(prompt: Prompt, answers: Sequence[Attempt], least_agreement: float) -> Key:
@@ -82,9 +96,8 @@ def key_from(prompt: Prompt, answers: Sequence[Attempt], least_agreement: float)
     readable = [canonical(answer.answer) for answer in answers if answer.answer is not None]
     if not readable:
         cause = answers[0].reason if answers else "it was not asked"
-        return replace(
-            own_key(prompt), trouble="" if prompt.answer is not None else f"the teacher gave no answer: {cause}"
-        )
+        trouble = "" if prompt.answer is not None else f"the teacher gave no answer: {cause}"
+        return replace(own_key(prompt), agreement=0.0, trouble=trouble)
     (favourite, count), *_ = sorted(Counter(readable).items(), key=lambda item: (-item[1], item[0]))
     agreement = count / len(answers)
     agreed = agreement > least_agreement
@@ -94,7 +107,8 @@ def key_from(prompt: Prompt, answers: Sequence[Attempt], least_agreement: float)
         clash = agreed and not any(answer.correct is True for answer in inside)
         clash = clash and any(answer.correct is False for answer in inside)
         trouble = f"{share} are {inside[0].answer!r}, its own answer is {prompt.answer!r}" if clash else ""
-        return Key(prompt.answer, prompt.answer_source, agreement, clash, trouble)
+        behind = sum(answer.correct is True for answer in answers) / len(answers)
+        return Key(prompt.answer, prompt.answer_source, behind, clash, trouble)
     if not agreed:
         return Key(None, TEACHER, agreement, trouble=f"the teacher disagrees with itself: at most {share} agree")
     return Key(inside[0].answer, TEACHER, agreement)

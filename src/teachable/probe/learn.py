@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from teachable.probe.config import ProbeConfig
 from teachable.probe.estimate import Belief
-from teachable.probe.policy import PRICES, Policy, expected_samples, policy_of
+from teachable.probe.policy import Policy, expected_samples, policy_of, prices_with, worth_of
 from teachable.probe.prior import Floats, Ints, Posterior, Tables, build_tables, fit_weights, posterior_of
 from teachable.records import Prompt
 
 # Of a prompt that nobody tried to judge.
 UNKNOWN = Belief((0.0, 0.0, 0.0), 0.5, 1.0 / 8.0)
+
+
+# Priors are fitted anew when there is this much more to learn from, or when nobody waits under the ones in use.
+RELEARN = 1.01
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Group:
     level: int
     members: Ints
     posterior: Posterior
-    policy: Policy
+    worth: Floats
 
 
 class Learner:
@@ -37,6 +42,7 @@ class Learner:
     def __init__(self, prompts: Sequence[Prompt], config: ProbeConfig) -> None:
         self._config = config
         self._tables = _tables(config)
+        self._prices = prices_with(config.sample_price)
         members: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for place, prompt in enumerate(prompts):
             members[prompt.domain][prompt.level].append(place)
@@ -45,37 +51,54 @@ class Learner:
             for domain, levels in sorted(members.items())
         }
         self._before: dict[tuple[str, int] | str, Floats] = {}
+        self._n_learnt = -1
+        self._price = -1.0
         self.groups: tuple[Group, ...] = ()
-        self.group_of = np.zeros(len(prompts), dtype=np.int64)
+        self._policies: tuple[Policy, ...] = ()
+        self._group_of = np.zeros(len(prompts), dtype=np.int64)
 
-    def learn(self, n: Ints, s: Ints, left: float = math.inf) -> None:
-        """Fit the priors anew, and the policies with them.
+    def learn(
+        self, n: Ints, s: Ints, *, anew: bool = False, left: float = math.inf, is_open: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Fit the priors to the attempts so far, where these are many more than last time, and set the policies.
 
         Args:
             n, s: decided attempts and right ones of every prompt, [P].
-            left: samples that may still be spent. Where they won't do, samples get the price at which they do, so that
-                they go to those prompts, among all, for which they tell most.
+            anew: fit wherever there is anything more than last time.
+            left: samples that may still be spent. Where they won't do, samples get the price at which they just don't,
+                so that they go to those prompts, among all, for which they tell most.
+            is_open: prompts that may still be sampled, [P]; None for all. It matters with `left` alone.
         """
-        weights = self._weights(n, s)
-        posteriors = {name: posterior_of(self._tables, weights[name]) for name in weights}
+        fit = n.sum() > self._n_learnt * (1.0 if anew else RELEARN)
+        if fit:
+            self._n_learnt = int(n.sum())
+            self._fit_groups(n, s)
         price = self._config.sample_price
-        if left < math.inf:
-            price = max(price, self._price_within(left, posteriors, n, s))
-        groups: list[Group] = []
-        for (domain, level), posterior in posteriors.items():
+        if left < math.inf and price > 0:
+            price = self._price_within(left, n, s, np.ones(len(n), dtype=np.bool_) if is_open is None else is_open)
+        if fit or price != self._price:
+            delta = self._config.delta
+            self._policies = tuple(policy_of(group.posterior, price, delta, group.worth) for group in self.groups)
+            self._price = price
+
+    def _fit_groups(self, n: Ints, s: Ints) -> None:
+        groups = []
+        for (domain, level), weights in self._weights(n, s).items():
+            posterior = posterior_of(self._tables, weights)
             places = self._members[domain][level]
-            self.group_of[places] = len(groups)
-            groups.append(Group(domain, level, places, posterior, policy_of(posterior, price, self._config.delta)))
+            self._group_of[places] = len(groups)
+            groups.append(Group(domain, level, places, posterior, worth_of(posterior, self._prices)))
         self.groups = tuple(groups)
 
-    def _price_within(self, left: float, posteriors: Mapping[tuple[str, int], Posterior], n: Ints, s: Ints) -> float:
-        """The lowest price at which all prompts together are expected to take no more than `left` samples."""
-        wanted = np.zeros(len(PRICES))
-        for (domain, level), posterior in posteriors.items():
-            places = self._members[domain][level]
-            wanted += expected_samples(posterior)[:, n[places], s[places]].sum(-1)
-        enough = wanted <= left
-        return float(PRICES[enough.argmax()]) if enough.any() else float(PRICES[-1])
+    def _price_within(self, left: float, n: Ints, s: Ints, is_open: NDArray[np.bool_]) -> float:
+        """The highest price at which all prompts together are expected to take more than `left` samples, if any is."""
+        prices = self._prices[self._prices >= self._config.sample_price]
+        wanted = np.zeros(len(prices))
+        for group in self.groups:
+            places = group.members[is_open[group.members]]
+            if len(places):
+                wanted += expected_samples(group.posterior, group.worth, prices)[:, n[places], s[places]].sum(-1)
+        return float(prices[max(0, int((wanted > left).sum()) - 1)])
 
     def _weights(self, n: Ints, s: Ints) -> dict[tuple[str, int], Floats]:
         k = self._tables.n_components
@@ -98,17 +121,17 @@ class Learner:
 
     def belief(self, place: int, n: int, s: int) -> Belief:
         """The posterior of the prompt at `place` after n decided attempts with s right."""
-        posterior = self.groups[self.group_of[place]].posterior
+        posterior = self.groups[self._group_of[place]].posterior
         below, between, above = (float(mass) for mass in posterior.masses[n, s])
         return Belief((below, between, above), float(posterior.mean[n, s]), float(posterior.variance[n, s]))
 
     def index(self, place: int, n: int, s: int) -> float:
         """What a further sample of the prompt is worth; 0 where it has had enough."""
-        return float(self.groups[self.group_of[place]].policy.index[n, s])
+        return float(self._policies[self._group_of[place]].index[n, s])
 
     def ask(self, place: int, n: int, s: int) -> int:
         """How many samples to ask for next."""
-        return int(self.groups[self.group_of[place]].policy.ask[n, s])
+        return int(self._policies[self._group_of[place]].ask[n, s])
 
     def document(self) -> list[dict[str, Any]]:
         """The priors, a row a group: its size, the expected pass rate, and the share of each zone."""

@@ -43,15 +43,13 @@ _log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
 class Tables:
     """Everything about the dictionary that a probe looks up by its counts, for up to N attempts.
 
-    `likelihood` [N+1, N+1, K]: probability of one ordered sequence of n attempts with s right, under component k;
-    `zones` [N+1, N+1, K, 3]: masses of the component's posterior below `low`, between, and above `high`;
-    `mean`, `second` [N+1, N+1, K]: that posterior's first and second moment. Cells with s > n mean nothing.
+    `likelihood` [N+1, N+1, K]: probability of one ordered sequence of n attempts with s right, under component k.
+    `weighted` [N+1, N+1, 5, K]: that probability times what the component's posterior says: its masses below `low`,
+    between, and above `high`, its mean and its second moment. Cells with s > n mean nothing.
     """
 
     likelihood: Floats
-    zones: Floats
-    mean: Floats
-    second: Floats
+    weighted: Floats
 
     @property
     def n_components(self) -> int:
@@ -80,14 +78,12 @@ def build_tables(
     log_beta = logs[0][s] + logs[1][f] - logs[2][n]
     below = _cdf_table(a_K, b_K, *logs, low)[s, f]
     above = 1.0 - _cdf_table(a_K, b_K, *logs, high)[s, f]
-    zones = np.clip(np.stack([below, 1.0 - below - above, above], axis=-1), 0.0, 1.0)
+    zones = np.clip(np.stack([below, 1.0 - below - above, above], axis=-2), 0.0, 1.0)
+    zones /= zones.sum(-2, keepdims=True)
     a, total = a_K + s[..., None], a_K + b_K + n[..., None]
-    return Tables(
-        likelihood=np.exp(log_beta - log_beta[0, 0]),
-        zones=zones / zones.sum(-1, keepdims=True),
-        mean=a / total,
-        second=a * (a + 1) / (total * (total + 1)),
-    )
+    moments = np.stack([a / total, a * (a + 1) / (total * (total + 1))], axis=-2)
+    likelihood = np.exp(log_beta - log_beta[0, 0])
+    return Tables(likelihood, np.concatenate([zones, moments], axis=-2) * likelihood[:, :, None])
 
 
 def _cdf_table(a_K: Floats, b_K: Floats, log_a: Floats, log_b: Floats, log_ab: Floats, x: float) -> Floats:
@@ -136,7 +132,8 @@ def fit_weights(tables: Tables, n: Ints, s: Ints, towards: Floats, start: Floats
     for _ in range(MAX_STEPS):
         shares = likelihood * weights
         shares /= shares.sum(axis=1, keepdims=True)
-        after = counts @ shares + STRENGTH * towards
+        # Not a matrix product: how that rounds may depend on the number of threads.
+        after = (counts[:, None] * shares).sum(axis=0) + STRENGTH * towards
         after /= after.sum()
         done = float(np.abs(after - weights).max()) < TOLERANCE
         weights = after
@@ -158,14 +155,12 @@ class Posterior:
 
 
 def posterior_of(tables: Tables, weights: Floats) -> Posterior:
-    """Mix the dictionary's posteriors with these weights."""
-    evidence = tables.likelihood * weights
-    total = evidence.sum(-1)
-    shares = evidence / total[..., None]
-    mean = (shares * tables.mean).sum(-1)
-    second = (shares * tables.second).sum(-1)
+    """Mix the dictionary's posteriors with these weights, [K]."""
+    mixed = np.einsum("nsqk,k->nsq", tables.weighted, weights)
+    mixed /= mixed[..., :3].sum(-1, keepdims=True)
+    mean, second = mixed[..., 3], mixed[..., 4]
     return Posterior(
-        masses=np.einsum("nsk,nskz->nsz", shares, tables.zones),
+        masses=mixed[..., :3],
         mean=mean,
         variance=np.maximum(second - mean * mean, 1e-12),
         p_right=mean[:-1, :-1],

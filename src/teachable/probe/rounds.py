@@ -10,11 +10,12 @@ import numpy as np
 
 from teachable.errors import Stopped
 from teachable.probe.config import ProbeConfig
+from teachable.probe.estimate import Belief
 from teachable.probe.keys import Key
 from teachable.probe.learn import Learner
 from teachable.probe.prior import Ints
 from teachable.records import Attempt, Engine, OnProgress, Progress, Prompt, Verifier
-from teachable.rollouts import Ask, Sampling, answer
+from teachable.rollouts import Ask, Sampling, answer, request_seed
 
 # A prompt with this many attempts that no verifier could decide, and fewer decided ones, is given up.
 UNDECIDABLE = 4
@@ -72,6 +73,11 @@ class Rounds:
         self._keyed = keyed
         self._keyless = keyless
         self._place = {one.prompt.id: place for place, one in enumerate(keyed)}
+        self._compared = {one.prompt.id for one in keyless}
+        # Among prompts for which a sample is worth the same, a fixed shuffle decides: in the order of a file, which may
+        # be that of difficulty, the first to be asked would say too little of the others.
+        shuffled = sorted(range(len(keyed)), key=lambda place: request_seed(seed, keyed[place].prompt.id))
+        self._turn = {place: turn for turn, place in enumerate(shuffled)}
         self._engine = engine
         self._verifiers = verifiers
         self._config = config
@@ -81,62 +87,82 @@ class Rounds:
         self._n_settled = 0
         self._n_samples = 0
         self._n_tokens = 0
+        self._stopped: Stopped | None = None
 
-    async def to_the_end(self) -> Stopped | None:
-        """Ask until nobody needs more, and learn the last priors; what stopped it early, if anything did."""
+    async def to_the_end(self, stopped: Stopped | None = None) -> Stopped | None:
+        """Ask until nobody needs more, and learn the last priors; what stopped it early, if anything did.
+
+        Args:
+            stopped: what has stopped the probe already, before anybody was asked.
+        """
         config = self._config
-        stopped: Stopped | None = None
+        self._n_settled = self._n_prompts - len(self._keyed) - len(self._keyless)
+        self._stopped = stopped
         try:
-            self._n_settled = self._n_prompts - len(self._keyed) - len(self._keyless)
-            await self._ask([(one, config.agreement_samples) for one in self._keyless])
-            if config.n_samples is not None:
+            if stopped is None:
+                await self._ask([(one, config.agreement_samples) for one in self._keyless])
+            if stopped is None and config.n_samples is not None:
                 await self._ask([(one, config.n_samples) for one in self._keyed])
-            else:
+            elif stopped is None:
                 while asked := self._next_round():
                     await self._ask(asked)
         except Stopped as error:
-            stopped = error
-        self._learn()
-        return stopped
+            self._stopped = error
+        self._learn(anew=True)
+        return self._stopped
 
-    def why_stopped(self, one: Tried, mass: float, stopped: Stopped | None) -> str:
-        """Why a prompt got no more samples; `mass` is the posterior probability of its zone. See `Estimate`."""
-        config = self._config
+    def why_stopped(self, one: Tried, belief: Belief) -> str:
+        """Why a prompt got no more samples, given what is believed of it in the end; see `Estimate`."""
+        config, cut = self._config, self._stopped is not None
         if one.given_up:
             return one.given_up
         if one.prompt.id not in self._place:
-            wanted = config.agreement_samples if one in self._keyless else 0
-            return "interrupted" if stopped is not None and len(one.attempts) < wanted else "fixed"
+            if one.prompt.id in self._compared:
+                return "fixed" if one.attempts else "interrupted"
+            return "interrupted" if cut else "undecidable"
         if config.n_samples is not None:
-            return "interrupted" if stopped is not None and not one.attempts else "fixed"
-        if self._index(one) > 0:
-            return "interrupted" if stopped is not None else "budget"
-        if mass >= 1.0 - config.delta:
+            return "fixed" if one.attempts else "interrupted"
+        if one.n > 0 and max(belief.masses) >= 1.0 - config.delta:
             return "decided"
-        return "max" if one.n >= config.max_samples else "close"
+        if self._index(one) > 0:
+            return "interrupted" if cut else "budget"
+        return "max" if len(one.attempts) >= config.max_samples else "close"
 
-    def _learn(self, left: float = math.inf) -> None:
+    def _learn(self, *, anew: bool = False, left: float = math.inf) -> None:
         n: Ints = np.array([one.n for one in self._keyed], dtype=np.int64)
-        self.learner.learn(n, np.array([one.successes for one in self._keyed], dtype=np.int64), left)
+        s: Ints = np.array([one.successes for one in self._keyed], dtype=np.int64)
+        is_open = np.array([self._is_open(one) for one in self._keyed], dtype=np.bool_)
+        self.learner.learn(n, s, anew=anew, left=left, is_open=is_open)
+
+    def _is_open(self, one: Tried) -> bool:
+        return not one.given_up and len(one.attempts) < self._config.max_samples
 
     def _index(self, one: Tried) -> float:
-        return 0.0 if one.given_up else self.learner.index(self._place[one.prompt.id], one.n, one.successes)
+        return self.learner.index(self._place[one.prompt.id], one.n, one.successes) if self._is_open(one) else 0.0
+
+    def _waiting(self) -> list[int]:
+        """The places of those who are worth asking, those for whom a sample is worth most first."""
+        indices = [(self._index(one), place) for place, one in enumerate(self._keyed)]
+        return [place for *_, place in sorted((-index, self._turn[place], place) for index, place in indices if index)]
 
     def _next_round(self) -> list[tuple[Tried, int]]:
         """Whom to ask next and for how many samples, in the order in which a sample is worth most."""
+        config = self._config
         left = math.inf
-        if self._config.samples_per_prompt is not None:
+        if config.samples_per_prompt is not None:
             spent = sum(len(one.attempts) for one in self._keyed)
-            left = math.floor(self._config.samples_per_prompt * len(self._keyed) + 1e-9) - spent
-        self._learn(left)
-        waiting = [(self._index(one), place) for place, one in enumerate(self._keyed)]
-        waiting = sorted((-index, place) for index, place in waiting if index > 0)
+            left = math.floor(config.samples_per_prompt * len(self._keyed) + 1e-9) - spent
+        self._learn(left=left)
+        waiting = self._waiting()
+        if not waiting:
+            self._learn(anew=True, left=left)
+            waiting = self._waiting()
         self._n_settled = self._n_prompts - len(waiting)
-        waiting = waiting[: max(LEAST_ROUND, math.ceil(len(waiting) * ROUND_SHARE))]
         asked = []
-        for _, place in waiting:
+        for place in waiting[: max(LEAST_ROUND, math.ceil(len(waiting) * ROUND_SHARE))]:
             one = self._keyed[place]
-            n = int(min(self.learner.ask(place, one.n, one.successes), left))
+            most = min(left, config.max_samples - len(one.attempts))
+            n = int(min(self.learner.ask(place, one.n, one.successes), most))
             if n > 0:
                 asked.append((one, n))
                 left -= n

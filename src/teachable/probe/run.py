@@ -1,21 +1,23 @@
 """The probe itself: ask, verify, learn, and ask again where another sample is worth its price.
 
 The stopping rule. After n decided attempts with s right, the posterior of a prompt's pass rate follows from the
-prior of its kind, which is learnt from all attempts so far (`probe.prior`). Sampling of a prompt stops when
+prior of its kind, which is learnt from all attempts so far (`probe.prior`). Sampling of a prompt goes on as long as it
+is expected to raise the probability of naming the right zone by more than its price (`probe.policy`), up to
+`max_samples`. A prompt that gets no more is
 
-- one zone has at least 1 - delta of the posterior mass and a further sample is not worth its price (`decided`),
-- or it has `max_samples` (`max`),
-- or no further sampling is expected to pay, though no zone has 1 - delta (`close`): the pass rate lies near a
-  threshold, where the remaining samples up to `max_samples` would rarely change the verdict (`probe.policy`).
+- `decided` if one zone has at least 1 - delta of the posterior mass,
+- else `max` if it has had `max_samples`,
+- else `close`: its pass rate lies near a threshold, and more samples would rarely change the verdict
+  (or `budget` or `interrupted`, where there was no more to spend or no more time).
 
-With `price` 0 the last rule is off and the first is the plain one. The guarantee: if the prior is right, a prompt that
-stopped as `decided` is in the wrong zone with probability at most delta, whatever rule stopped it, because a
-posterior holds at every stopping time (Berger and Wolpert, The Likelihood Principle, 1988); so the share of wrong
-zones among decided prompts is at most delta in expectation. The prior is learnt, hence the guarantee approximate where
-few prompts speak for it; `benchmarks/probe_planted.py` measures it.
+With `price` 0 sampling goes on until a prompt is `decided` or has had `max_samples`, and no further. The guarantee: if
+the prior is right, a prompt that is `decided` is in the wrong zone with probability at most delta, whatever rule
+stopped it, because a posterior holds at every stopping time (Berger and Wolpert, The Likelihood Principle, 1988); so
+the share of wrong zones among decided prompts is at most delta in expectation. The prior is learnt, hence the
+guarantee approximate where few prompts speak for it; `benchmarks/probe_planted.py` measures it.
 
-Attempts come in rounds: all prompts that go on are asked, in the order in which a sample is worth most, then the prior
-is learnt anew. What is asked next thus depends on the attempts alone and never on the order in which answers arrive:
+Attempts come in rounds: of the prompts that go on, those for which a sample is worth most are asked, then the prior is
+learnt anew. What is asked next thus depends on the attempts alone and never on the order in which answers arrive:
 an interrupted probe, resumed from its ledger, ends with the same estimates.
 """
 
@@ -79,17 +81,19 @@ async def probe(
         Estimates in the order of the prompts; attempts in the order of (prompt, sample).
 
     Raises:
-        TeachableError: two prompts share an id, a verifier is unknown, or the engine failed on every prompt.
+        TeachableError: two prompts share an id, a verifier is unknown, or an engine failed on all prompts.
     """
     config = config or ProbeConfig()
     refuse_shared_ids(prompts)
     verifiers = {prompt.verifier: verifier for prompt in prompts} if verifier is not None else None
     keys = {prompt.id: own_key(prompt) for prompt in prompts}
     taught: list[Attempt] = []
+    stopped: Stopped | None = None
     if teacher is not None:
-        keys, taught = await ask_teacher(
+        keys, taught, stopped = await ask_teacher(
             prompts, teacher=teacher, verifiers=verifiers, config=config, seed=seed, on_progress=on_progress
         )
+        _refuse_total_failure(taught, "the teacher")
     tried = [Tried(with_key(prompt, keys[prompt.id]), keys[prompt.id]) for prompt in prompts]
     # Without a key, a verifier that the caller names may still know; a teacher in trouble means that nobody does.
     open_ended = [one for one in tried if one.key.answer is None and not one.key.trouble]
@@ -105,15 +109,15 @@ async def probe(
         on_progress=on_progress,
         n_prompts=len(prompts),
     )
-    stopped = await rounds.to_the_end()
+    stopped = await rounds.to_the_end(stopped)
     attempts = tuple(attempt for one in tried for attempt in one.attempts)
-    _refuse_total_failure(attempts)
+    _refuse_total_failure(attempts, "probe")
     beliefs = {one.prompt.id: rounds.learner.belief(place, one.n, one.successes) for place, one in enumerate(keyed)}
     apart = {one.prompt.id for one in keyless}
     estimates = []
     for one in tried:
         belief = beliefs.get(one.prompt.id, UNKNOWN)
-        ended = rounds.why_stopped(one, max(belief.masses), stopped)
+        ended = rounds.why_stopped(one, belief)
         if one.prompt.id in apart:
             estimates.append(estimate_by_agreement(one.prompt, one.attempts, ended))
         else:
@@ -129,11 +133,11 @@ async def probe(
     )
 
 
-def _refuse_total_failure(attempts: Sequence[Attempt]) -> None:
+def _refuse_total_failure(attempts: Sequence[Attempt], where: str) -> None:
     """Raise if there were attempts and the engine failed in all of them: that is no property of the prompts."""
     if attempts and all(attempt.finish_reason == "error" for attempt in attempts):
         raise TeachableError(
             f"not one of {len(attempts)} attempts succeeded; the first: {attempts[0].reason}",
-            where="probe",
+            where=where,
             mend="Mend what it says and run the same command again",
         )

@@ -217,7 +217,7 @@ def _sentence(problem: Mapping[str, Any], model: type[BaseModel], extra: Collect
         return f"there is no field {str(location[-1])!r}{nearest(str(location[-1]), valid)}"
     if problem["type"] == "missing":
         return f"the field {str(location[-1])!r} is missing"
-    message = str(problem["msg"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
     given = repr(problem["input"])
     return f"{message[:1].lower()}{message[1:]} (it is {given if len(given) <= 60 else given[:57] + '...'})"
 

@@ -19,7 +19,9 @@ class SelectConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int | None = Field(None, ge=1, description="most prompts in the pool, the surest first; null: all that qualify")
+    size: int | None = Field(
+        None, ge=1, description="most prompts in the pool, the surest first; null: all that qualify"
+    )
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="least posterior probability of its zone that a prompt must have; 0 is off"
     )
@@ -41,10 +43,10 @@ class SelectConfig(BaseModel):
     )
     budget_tokens: int = Field(60_000, ge=1, description="training tokens of each arm and seed, repeats included")
     seeds: int | tuple[int, ...] = Field(3, description="how many seeds an arm (0, 1, ...), or a list of them")
-    responses: Literal["auto", "solution", "attempt"] = Field(
+    responses: Literal["auto", "solution", "attempt", "none"] = Field(
         "auto",
         description="solution: the worked solution; attempt: the model's own shortest right answer; auto: the "
-        "solution where there is one, else the attempt",
+        "solution where there is one, else the attempt; none: the prompts alone, where arms is empty",
     )
     near_duplicate_threshold: float | None = Field(
         0.9, gt=0, le=1, description="similarity from which two prompts of an arm count once, in (0, 1]; null is off"
@@ -62,6 +64,8 @@ class SelectConfig(BaseModel):
             raise ValueError("seeds must be at least one, none of them negative")
         if len(set(self.seed_list)) < len(self.seed_list) or len(set(self.arms)) < len(self.arms):
             raise ValueError("arms and seeds must not be given twice")
+        if self.arms and self.responses == "none":
+            raise ValueError("arms are trained on responses, so with responses none there must be no arms")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ from teachable.select.config import SelectConfig
 NOT_PROBED = "not probed"
 NO_RESPONSE = "no verified response to train on"
 NEAR_DUPLICATE = "near-duplicate"
+NOT_SURE = "its zone is not sure enough"
+SUSPECT = "suspect: the teacher contradicts its answer"
 _WHY_OUT = {
     "mastered": "nothing to learn",
     "beyond": "nothing to build on",
@@ -21,7 +23,7 @@ _WHY_OUT = {
 
 @dataclass(frozen=True)
 class Decision:
-    """In or out of the teachable pool, with the reason in full and the kind of reason that is counted."""
+    """In or out of the pool, with the reason in full and the kind of reason that is counted."""
 
     decision: str
     reason: str
@@ -39,10 +41,10 @@ def responses(
     """
     worked: dict[str, str] = {}
     own: dict[str, str] = {}
-    if config.responses != "attempt":
+    if config.responses in ("auto", "solution"):
         for solution in solutions:
             _keep_shorter(worked, solution.prompt_id, solution.text)
-    if config.responses != "solution":
+    if config.responses in ("auto", "attempt"):
         for attempt in attempts:
             if attempt.correct is True and attempt.finish_reason == "stop":
                 _keep_shorter(own, attempt.prompt_id, attempt.text)
@@ -64,16 +66,25 @@ def examples(
     prompts: Sequence[Prompt],
     found: Mapping[str, tuple[str, str]],
     estimates: Mapping[str, Estimate],
+    config: SelectConfig,
     count_tokens: Callable[[Messages], int],
 ) -> dict[str, Example]:
-    """The training example of every prompt that has a response, by prompt id."""
+    """The training example of every prompt that has a response, by prompt id.
+
+    Where no responses are wanted, that of every prompt, with nothing but the prompt in it and no training tokens.
+    """
     made: dict[str, Example] = {}
     for prompt in prompts:
+        estimate = estimates.get(prompt.id)
+        if config.responses == "none":
+            why = standing(estimate)
+            zone = estimate.zone if estimate else ""
+            made[prompt.id] = Example(prompt.id, prompt.messages, prompt.domain, prompt.level, zone, why, 0)
+            continue
         if prompt.id not in found:
             continue
         text, source = found[prompt.id]
         messages = (*prompt.messages, Message(role="assistant", content=text))
-        estimate = estimates.get(prompt.id)
         made[prompt.id] = Example(
             prompt_id=prompt.id,
             messages=messages,
@@ -87,11 +98,11 @@ def examples(
 
 
 def standing(estimate: Estimate | None) -> str:
-    """Zone and counts in a few words: "teachable: 3 of 8 right"."""
+    """Zone and counts in a few words: "teachable: 3 of 8 right"; or the reason, where nothing could be counted."""
     if estimate is None:
         return NOT_PROBED
-    if estimate.zone == "ambiguous":
-        return f"ambiguous: {estimate.reason}"
+    if estimate.zone == "ambiguous" or estimate.n == 0:
+        return f"{estimate.zone}: {estimate.reason}"
     return f"{estimate.zone}: {estimate.successes} of {estimate.n} right"
 
 
@@ -109,22 +120,38 @@ def distinct(ids: Collection[str], prompts: Mapping[str, Prompt], threshold: flo
     return {row: ordered[group] for row, group in zip(ordered, groups, strict=True)}
 
 
-def decide(estimate: Estimate | None, has_example: bool, kept_as: str | None, prompt_id: str) -> Decision:
-    """Whether a prompt is in the teachable pool, and why.
+def bar(estimate: Estimate | None, has_example: bool, config: SelectConfig) -> Decision | None:
+    """Why a prompt is no candidate for the teachable pool, whatever the others are; None for a candidate.
 
     Args:
         estimate: what probing learnt of it, or None.
-        has_example: there is a verified response to train on.
-        kept_as: its representative among the near-duplicates of the teachable pool; None outside of the pool.
-        prompt_id: its id.
+        has_example: there is a response to train on, where one is wanted.
+        config: confidence, and whether suspects are let in.
     """
     if estimate is None:
         return Decision("out", NOT_PROBED, NOT_PROBED)
+    if estimate.suspect and not config.allow_suspect:
+        return Decision("out", estimate.reason, SUSPECT)
     if estimate.zone != "teachable":
         ending = _WHY_OUT[estimate.zone]
         return Decision("out", f"{standing(estimate)}, {ending}", f"{estimate.zone}: {ending}")
+    if not is_sure(estimate, config):
+        sure = f"with probability {estimate.zone_mass:.2f}, below the least of {config.min_confidence:g}"
+        return Decision("out", f"{standing(estimate)}, {sure}", NOT_SURE)
     if not has_example:
         return Decision("out", f"{standing(estimate)}, but {NO_RESPONSE}", NO_RESPONSE)
-    if kept_as is not None and kept_as != prompt_id:
-        return Decision("out", f"{NEAR_DUPLICATE} of {kept_as}", NEAR_DUPLICATE)
-    return Decision("in", estimate.reason, "in")
+    return None
+
+
+def is_sure(estimate: Estimate, config: SelectConfig) -> bool:
+    """Is its zone as probable as is asked for? Where no probability is claimed, only if none is asked for."""
+    return estimate.zone_mass >= config.min_confidence
+
+
+def may_join(arm: str, estimate: Estimate | None, config: SelectConfig) -> bool:
+    """Whether a prompt with a response may be in the pool of an arm, near-duplicates and quotas apart."""
+    if estimate is None:
+        return arm == "random"
+    if estimate.suspect and not config.allow_suspect:
+        return False
+    return arm == "random" or (estimate.zone == arm and is_sure(estimate, config))

@@ -120,8 +120,8 @@ class _Table:
     ) -> None:
         self.available = available
         self.taken: Counter[Cell] = Counter()
-        self.domain_room: dict[Node, int] = {OTHERS: MANY, **domains}
-        self.level_room: dict[Node, int] = {OTHERS: MANY, **levels}
+        self.domain_room: dict[Node, int] = {OTHERS: MANY, **{name: n for name, n in domains.items()}}
+        self.level_room: dict[Node, int] = {OTHERS: MANY, **{name: n for name, n in levels.items()}}
         self.room = size
         # Sorted, so that exchanges depend on no order of the input.
         self._levels_of: dict[Node, list[Node]] = {}

@@ -1,31 +1,40 @@
-"""The selection: every prompt gets a decision, every arm and seed the same number of training tokens.
+"""The selection: a decision for every prompt, the pool of those that are in, and every arm's sets of examples.
 
-An arm's pool is shuffled by (seed, arm, arm's seed, round) and taken in that order until the budget is met; a pool
-that is used up is shuffled anew and gone through again. The order is that of a hash of the prompt's id, so it
-depends on no order of the inputs, and a prompt that joins or leaves the pool does not move the others.
+A prompt is in the pool if it is teachable, surely enough, has a response to train on, is no near-duplicate of another
+such prompt, and gets one of the places (`places.py`, `quotas.py`). The arm `teachable` draws from that pool; the other
+arms draw from their zones (`random` from all prompts), which have no quotas and no size. `arms.py` says how.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from teachable.errors import TeachableError
 from teachable.records import ZONES, Attempt, Estimate, Example, Messages, Prompt, Solution
+from teachable.select.arms import arm_row, fill, refuse_small_pool
 from teachable.select.config import SelectConfig
-from teachable.select.pool import decide, distinct, examples, responses
+from teachable.select.places import Places, by_preference, give_places
+from teachable.select.pool import NEAR_DUPLICATE, Decision, bar, distinct, examples, may_join, responses
+
+POOL = "teachable"  # the arm that draws from the pool
+Sets = dict[tuple[str, int], tuple[Example, ...]]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Decisions (a row a prompt, in the order of the prompts), the sets by (arm, seed), and the counts."""
+    """What was selected.
+
+    `decisions` has a row a prompt, in the order of the prompts; `sets` the examples by (arm, seed); `pool` one
+    example a prompt that is in, the surest first; `stats` the counts.
+    """
 
     decisions: tuple[dict[str, Any], ...]
-    sets: dict[tuple[str, int], tuple[Example, ...]]
+    sets: Sets
     stats: dict[str, Any]
+    pool: tuple[Example, ...] = ()
 
 
 def select(
@@ -37,120 +46,117 @@ def select(
     count_tokens: Callable[[Messages], int],
     seed: int = 0,
 ) -> Selection:
-    """Choose what each arm trains on.
+    """Choose the pool, and what each arm trains on.
 
     Args:
         prompts: the whole pool; ids must differ.
         solutions: worked solutions that were proved right.
         estimates: what probing learnt; a prompt without one is in no zone, and in no arm but random.
         attempts: the model's own attempts, for prompts without a solution.
-        config: arms, budget, seeds, rules.
+        config: size, quotas, arms, budget, seeds, rules.
         count_tokens: training tokens of an example's messages.
-        seed: of the shuffling.
+        seed: of the shuffling; the pool does not depend on it.
 
     Raises:
-        TeachableError: two prompts share an id, or an arm can't fill the budget within `max_epochs` rounds.
+        TeachableError: two prompts share an id, a quota names a domain or a level that there is not, or an arm can't
+            fill the budget within `max_epochs` rounds.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     if len(by_id) < len(prompts):
         twice = next(i for i, n in Counter(p.id for p in prompts).items() if n > 1)
         raise TeachableError(f"two prompts have the id '{twice}'", mend="Give every prompt an id of its own")
-    estimate_of = {e.prompt_id: e for e in estimates}
-    made = examples(prompts, responses(prompts, solutions, attempts, config), estimate_of, count_tokens)
+    estimate_of = {e.prompt_id: e for e in estimates if e.prompt_id in by_id}
+    made = examples(prompts, responses(prompts, solutions, attempts, config), estimate_of, config, count_tokens)
     kept_as: dict[str, dict[str, str]] = {}
-    for name in {*config.arms, "teachable"}:
-        members = [row for row in made if name == "random" or made[row].zone == name]
+    for name in {*config.arms, POOL}:
+        members = [row for row in made if may_join(name, estimate_of.get(row), config)]
         kept_as[name] = distinct(members, by_id, config.near_duplicate_threshold)
-    sets: dict[tuple[str, int], tuple[Example, ...]] = {}
-    arm_rows: list[dict[str, Any]] = []
-    for arm in config.arms:
-        pool = [made[row] for row, kept in kept_as[arm].items() if row == kept]
-        _refuse_small_pool(arm, pool, config)
-        for arm_seed in config.seed_list:
-            chosen = _fill(pool, config.budget_tokens, f"{seed}\x1f{arm}\x1f{arm_seed}")
-            sets[arm, arm_seed] = chosen
-            arm_rows.append(_arm_row(arm, arm_seed, chosen, pool))
-    holders: defaultdict[str, list[str]] = defaultdict(list)
-    for (arm_name, arm_seed), chosen in sets.items():
-        for row in dict.fromkeys(example.prompt_id for example in chosen):
-            holders[row].append(f"{arm_name}-{arm_seed}")
-    dropped: Counter[str] = Counter()
-    decisions = []
-    for prompt in prompts:
-        estimate = estimate_of.get(prompt.id)
-        choice = decide(estimate, prompt.id in made, kept_as["teachable"].get(prompt.id), prompt.id)
-        if choice.decision == "out":
-            dropped[choice.kind] += 1
-        decisions.append(
-            {
-                "prompt_id": prompt.id,
-                "domain": prompt.domain,
-                "level": prompt.level,
-                "zone": estimate.zone if estimate else "",
-                "decision": choice.decision,
-                "reason": choice.reason,
-                "n_tokens": made[prompt.id].n_tokens if prompt.id in made else 0,
-                "arms": holders[prompt.id],
-            }
-        )
-    zones = Counter(estimate_of[p.id].zone for p in prompts if p.id in estimate_of)
+    candidates = by_preference([row for row, kept in kept_as[POOL].items() if row == kept], estimate_of)
+    places = give_places([by_id[row] for row in candidates], prompts, config)
+    pool = tuple(made[row] for row in places.taken)
+    pools = {name: [made[row] for row, kept in found.items() if row == kept] for name, found in kept_as.items()}
+    sets, arm_rows = _sets(pools | {POOL: list(pool)}, config, seed)
+    chosen = [
+        (p, _decision(estimate_of.get(p.id), p.id in made, kept_as[POOL].get(p.id), p.id, places, config))
+        for p in prompts
+    ]
     stats = {
         "budget_tokens": config.budget_tokens,
         "seeds": list(config.seed_list),
         "arms": arm_rows,
-        "pool": {zone: zones[zone] for zone in ZONES},
-        "dropped": [{"reason": kind, "count": n} for kind, n in sorted(dropped.items(), key=lambda x: (-x[1], x[0]))],
+        "pool": {zone: sum(e.zone == zone for e in estimate_of.values()) for zone in ZONES},
+        "dropped": _dropped(decision for _, decision in chosen),
+        "selected": _selected(pool, config),
+        "quotas": list(places.quotas),
     }
-    return Selection(tuple(decisions), sets, stats)
+    return Selection(_rows(chosen, estimate_of, made, sets), sets, stats, pool)
 
 
-def _refuse_small_pool(arm: str, pool: Sequence[Example], config: SelectConfig) -> None:
-    """Raise unless `max_epochs` rounds of the pool hold the budget."""
-    available = sum(example.n_tokens for example in pool)
-    if available * config.max_epochs >= config.budget_tokens:
-        return
-    raise TeachableError(
-        f"the arm '{arm}' has {available:,} training tokens in {len(pool):,} prompts, which makes "
-        f"{available * config.max_epochs:,} in {config.max_epochs} rounds, short of the budget of "
-        f"{config.budget_tokens:,}",
-        where="select",
-        mend="Lower budget_tokens, raise max_epochs, bring more prompts, or leave this arm out of arms",
+def _sets(pools: Mapping[str, Sequence[Example]], config: SelectConfig, seed: int) -> tuple[Sets, list[dict[str, Any]]]:
+    """Every arm's examples by (arm, seed), and a row of counts each."""
+    sets: Sets = {}
+    rows = []
+    for arm in config.arms:
+        refuse_small_pool(arm, pools[arm], config)
+        for arm_seed in config.seed_list:
+            sets[arm, arm_seed] = fill(pools[arm], config.budget_tokens, f"{seed}\x1f{arm}\x1f{arm_seed}")
+            rows.append(arm_row(arm, arm_seed, sets[arm, arm_seed], pools[arm]))
+    return sets, rows
+
+
+def _decision(
+    estimate: Estimate | None,
+    has_example: bool,
+    kept_as: str | None,
+    prompt_id: str,
+    places: Places,
+    config: SelectConfig,
+) -> Decision:
+    """Whether a prompt is in, and why; `kept_as` is its representative among near-duplicates, if it is a candidate."""
+    barred = bar(estimate, has_example, config)
+    if barred is not None:
+        return barred
+    if kept_as is not None and kept_as != prompt_id:
+        return Decision("out", f"{NEAR_DUPLICATE} of {kept_as}", NEAR_DUPLICATE)
+    if prompt_id in places.refused:
+        return places.refused[prompt_id]
+    return Decision("in", estimate.reason if estimate else "", "in")
+
+
+def _rows(
+    chosen: Sequence[tuple[Prompt, Decision]],
+    estimates: Mapping[str, Estimate],
+    made: Mapping[str, Example],
+    sets: Sets,
+) -> tuple[dict[str, Any], ...]:
+    """The rows of `decisions`; `confidence` is the posterior probability of the zone."""
+    holders: defaultdict[str, list[str]] = defaultdict(list)
+    for (arm, arm_seed), found in sets.items():
+        for row in dict.fromkeys(example.prompt_id for example in found):
+            holders[row].append(f"{arm}-{arm_seed}")
+    return tuple(
+        {
+            "prompt_id": prompt.id,
+            "domain": prompt.domain,
+            "level": prompt.level,
+            "zone": estimates[prompt.id].zone if prompt.id in estimates else "",
+            "decision": decision.decision,
+            "reason": decision.reason,
+            "n_tokens": made[prompt.id].n_tokens if prompt.id in made else 0,
+            "arms": holders[prompt.id],
+            "confidence": estimates[prompt.id].zone_mass if prompt.id in estimates else 0.0,
+        }
+        for prompt, decision in chosen
     )
 
 
-def _fill(pool: Sequence[Example], budget_tokens: int, key: str) -> tuple[Example, ...]:
-    """Examples in shuffled rounds until the budget is met.
-
-    The total ends as near to the budget as the order allows: the example that would pass it comes in only if
-    that leaves the total nearer than stopping short. So it is off by at most half an example.
-    """
-    chosen: list[Example] = []
-    total, turn = 0, 0
-    while True:
-        for example in _shuffled(pool, f"{key}\x1f{turn}"):
-            after = total + example.n_tokens
-            if after >= budget_tokens:
-                if after - budget_tokens < budget_tokens - total or not chosen:
-                    chosen.append(example)
-                return tuple(chosen)
-            chosen.append(example)
-            total = after
-        turn += 1
+def _dropped(decisions: Iterable[Decision]) -> list[dict[str, Any]]:
+    """How often each kind of reason kept a prompt out, the most frequent first."""
+    counts = Counter(decision.kind for decision in decisions if decision.decision == "out")
+    return [{"reason": kind, "count": n} for kind, n in sorted(counts.items(), key=lambda x: (-x[1], x[0]))]
 
 
-def _shuffled(pool: Sequence[Example], key: str) -> list[Example]:
-    """The pool in the order of the hashes of (key, prompt id)."""
-    return sorted(pool, key=lambda example: hashlib.sha256(f"{key}\x1f{example.prompt_id}".encode()).digest())
-
-
-def _arm_row(arm: str, arm_seed: int, chosen: Sequence[Example], pool: Sequence[Example]) -> dict[str, Any]:
-    """The counts of one set; `n_epochs` is its tokens as a multiple of its pool's."""
-    n_tokens = sum(example.n_tokens for example in chosen)
-    return {
-        "arm": arm,
-        "seed": arm_seed,
-        "n_examples": len(chosen),
-        "n_tokens": n_tokens,
-        "n_unique": len({example.prompt_id for example in chosen}),
-        "n_epochs": round(n_tokens / sum(example.n_tokens for example in pool), 3),
-    }
+def _selected(pool: Sequence[Example], config: SelectConfig) -> dict[str, Any]:
+    """The pool's numbers; `missing` is how far it falls short of the size that was asked for."""
+    missing = 0 if config.size is None else config.size - len(pool)
+    return {"size": config.size, "n": len(pool), "missing": missing, "n_tokens": sum(e.n_tokens for e in pool)}

@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from teachable.store.database import Database
@@ -141,17 +142,26 @@ class Reservations:
         return len(needs)
 
     def _life_of(self, owner: str) -> Path:
-        """Named as an unfinished file is, so that whoever owns the folder next sweeps up what a kill left."""
+        """The owner's file, named as an unfinished one is: a run folder sweeps those up too."""
         path = self._database.path
         return path.with_name(f".{path.name}.{owner}.tmp")
 
     def _begin_life(self) -> None:
+        """Lock a file of our own, after sweeping up those of the dead."""
         path = self._life_of(self._owner)
+        for other in path.parent.glob(f".{escape(self._database.path.name)}.*.tmp"):
+            self._lives(other.name.split(".")[-2])
         with mending(path):
-            self._life = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._life, fcntl.LOCK_EX)
+            while self._life is None:
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if path.exists():
+                    self._life = handle
+                else:  # swept up by another process before it was locked
+                    os.close(handle)
 
     def _lives(self, owner: str) -> bool:
+        """Whether a process holds the owner's file; one that nobody holds is removed."""
         path = self._life_of(owner)
         try:
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -159,9 +169,9 @@ class Reservations:
             return False
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)  # while we hold it, so that nobody locks it in vain
+            return False
         except BlockingIOError:
             return True
         finally:
             os.close(handle)
-        path.unlink(missing_ok=True)
-        return False

@@ -32,6 +32,7 @@ FORMATS = (".jsonl", ".parquet")
 REPEATED = "an earlier row says the same"
 # Several times the longest context of any model; a longer "prompt" is a file that slipped into a cell.
 MAX_PROMPT_CHARS = 1_000_000
+MAX_NAME_CHARS = 40  # of a verifier that there is not, in the sentence about it
 
 _CSV = (
     'Convert it: python -c "from pyarrow import csv, parquet; parquet.write_table(csv.read_csv({name!r}, '
@@ -164,7 +165,9 @@ def _read(row: Mapping[str, Any], mapping: Mapping[str, str], level: int, where:
     try:
         get(verifier)
     except TeachableError as error:
-        raise TeachableError(error.what, where=where, mend=error.mend) from error
+        shown = verifier if len(verifier) <= MAX_NAME_CHARS else f"{verifier[: MAX_NAME_CHARS - 3]}..."
+        mend = f"{error.mend}; or take none with --map verifier="
+        raise TeachableError(f"there is no verifier called {shown!r}", where=where, mend=mend) from error
     given = scalar(value("id"), "id", where)
     prompt = Prompt(
         id=given or (content_id(messages) if answer is None else content_id(messages, answer)),
@@ -207,6 +210,10 @@ def _meta(value: Any, where: str) -> Mapping[str, Any]:
             raise TeachableError(f"`meta` is no JSON object ({error})", where=where, mend=mend) from error
     if value is not None and not isinstance(value, Mapping):
         raise TeachableError("`meta` is no JSON object", where=where, mend=mend)
+    try:
+        json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError) as error:  # a Parquet file's dates and bytes
+        raise TeachableError(f"`meta` has no JSON form ({error})", where=where, mend=mend) from error
     return dict(value or {})
 
 

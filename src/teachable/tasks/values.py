@@ -14,8 +14,9 @@ forms above: verifiers read it there, and what is trained on ends as what is eva
 against the reference answer like any other before anything trusts them.
 
 **Levels.** Whole numbers from 0 stay as they are, 0 being "nobody said"; the 5 of "Level 5" counts as 5; words count as
-very easy 1, easy 2, medium 3, hard 4, very hard 5. If any value of the file is a fraction or negative, all numbers are
-ranked into up to five levels of about as many prompts each, equal values on one level, the lowest value on level 1.
+very easy 1, easy 2, medium 3, hard 4, very hard 5. If any value of the file is a fraction, negative or above a million,
+all numbers are ranked into up to five levels of about as many prompts each, equal values on one level, the lowest value
+on level 1.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from teachable.verify import canonical, extract_answer
 AS_IT_STANDS, AFTER_HASHES, IN_BOX = "as it stands", "after ####", r"in \boxed{}"
 MAX_PLAIN_CHARS = 100
 MAX_LEVELS = 5
+LARGEST_LEVEL = 1_000_000
 
 _HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*(\S.*)")
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
@@ -156,7 +158,7 @@ def levels(values: Sequence[Any]) -> tuple[list[int], str]:
     numbers = [_number(value) for value in values]
     known = sorted(number for number in numbers if number is not None)
     note = []
-    if any(number < 0 or not number.is_integer() for number in known):
+    if any(not number.is_integer() or not 0 <= number <= LARGEST_LEVEL for number in known):
         levels_of = _ranks(known)
         n_levels = len(set(levels_of.values()))
         note.append(f"ranked into {n_levels} level{'' if n_levels == 1 else 's'}")
