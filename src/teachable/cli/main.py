@@ -179,19 +179,24 @@ def probe(
 def select(
     out: NeededOut,
     prompts: Prompts = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, help="most prompts in the pool, the surest first")
+    ] = None,
     base: Base = None,
     recipe: From = None,
     sets: Sets = None,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
-    """Choose the training examples of each arm, at the same budget."""
+    """Choose the prompts that are worth training on, and the examples of each arm where arms are listed."""
     with ending(out):
         from teachable.cli.work import run_stage
 
+        fields = {} if size is None else {"size": size}
         run_stage(
-            "select", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed, as_json=as_json
-        )
+            "select", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed,
+            stages={"select": fields}, as_json=as_json,
+        )  # fmt: skip
 
 
 @train.command()

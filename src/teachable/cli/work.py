@@ -207,6 +207,8 @@ def run_stage(
         places["stages.tasks.source"] = COMMAND_LINE
         if kind == "probe" and path is None:
             listed["tasks"]["heldout_frac"] = 0  # all of a file that is only probed
+    if kind == "select" and recipe_path is None and source.document["stages"].get(kind) is None:
+        listed[kind] = {"arms": [], **(listed.get(kind) or {})}  # a pool is wanted, no experiment
     if engine is not None:
         layer["engine"] = engine_settings(engine, "--engine", source.document.get("engine"))
         places.update({f"engine.{field}": COMMAND_LINE for field in layer["engine"]})

@@ -101,5 +101,6 @@ def engine_from(text: str) -> dict[str, Any]:
     if "/" in text or Path(text).is_dir():
         return {"kind": "transformers", "model": text}
     raise ValueError(
-        f"there is no engine {text!r}. Write transformers:MODEL, openai:MODEL@http://HOST:PORT/v1, or scripted:TABLE.json"
+        f"there is no engine {text!r}. Write transformers:MODEL, openai:MODEL@http://HOST:PORT/v1 "
+        "or scripted:TABLE.json"
     )

@@ -45,6 +45,11 @@ def with_key(prompt: Prompt, key: Key) -> Prompt:
     return replace(prompt, answer=key.answer, answer_source=TEACHER) if key.source == TEACHER else prompt
 
 
+def agrees(attempt: Attempt, answer: str | None) -> bool:
+    """Whether an attempt gave this answer, in the sense in which pluralities are counted."""
+    return answer is not None and attempt.answer is not None and canonical(attempt.answer) == canonical(answer)
+
+
 async def ask_teacher(
     prompts: Sequence[Prompt],
     *,

@@ -19,8 +19,6 @@ from teachable.records import Prompt
 
 # Of a prompt that nobody tried to judge.
 UNKNOWN = Belief((0.0, 0.0, 0.0), 0.5, 1.0 / 8.0)
-
-
 # Priors are fitted anew when there is this much more to learn from, or when nobody waits under the ones in use.
 RELEARN = 1.01
 
@@ -82,7 +80,7 @@ class Learner:
             self._price = price
 
     def _fit_groups(self, n: Ints, s: Ints) -> None:
-        groups = []
+        groups: list[Group] = []
         for (domain, level), weights in self._weights(n, s).items():
             posterior = posterior_of(self._tables, weights)
             places = self._members[domain][level]

@@ -46,6 +46,7 @@ _SPECS = (
         SelectConfig,
         needs={"prompts": "tasks", "estimates": "probe", "base": "pretrain"},
         forecast=costs.select,
+        local_needs=("base",),
     ),
     StageSpec(
         "sft",

@@ -7,6 +7,6 @@ Importing any of them turns the model library's own progress bars off, here and 
 line shows one bar a stage.
 """
 
-from transformers.utils import logging
+import os
 
-logging.disable_progress_bar()
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers asks this too, when it is imported

@@ -10,6 +10,7 @@ from typing import Any
 
 from teachable.engines.config import EngineConfig
 from teachable.engines.ledgered import Spending
+from teachable.errors import TeachableError
 from teachable.evaluate import EvaluateConfig, score_model, summarise
 from teachable.recipe.sampling import Place, asking, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
@@ -49,6 +50,12 @@ def run(ctx: StageContext) -> StageOutcome:
     models = [("base", "base", 0, Path(base["path"]))]
     models += [(f"{row['arm']}-{row['seed']}", row["arm"], row["seed"], ctx.run / row["path"]) for row in trained]
     questions = ctx.inputs["prompts"] / "heldout.parquet"
+    if not read_json(ctx.inputs["prompts"] / "stats.json")["n_heldout"]:
+        raise TeachableError(
+            "no question was held out, so there is nothing to evaluate on",
+            where="evaluate",
+            mend="Set tasks.heldout_frac above 0, or name questions with --tasks",
+        )
     place = place_of(ctx, int(base["n_params"]))
     jobs = [ScoreJob(*model, questions, config, ctx.seed, place) for model in models]
     begun = time.perf_counter()

@@ -1,38 +1,73 @@
-"""Decide for every prompt, and write each arm's examples."""
+"""Decide for every prompt, and write the pool and each arm's examples."""
 
 from __future__ import annotations
 
-from transformers import AutoTokenizer
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from teachable.chat import training_tokens
+from teachable.probe.keys import MAJORITY, agrees
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.records import Attempt, Estimate, Messages, Prompt, Solution, to_row
 from teachable.select import SelectConfig, select
 from teachable.store.files import read_json, read_records, write_json, write_rows
 
+CHARS_PER_TOKEN = 4  # of a model whose tokenizer is not here
+
 
 def run(ctx: StageContext) -> StageOutcome:
-    """Write decisions, a file of examples an arm and seed, and their counts."""
+    """Write decisions, the pool, a file of examples an arm and seed, and their counts."""
     tasks, probed = ctx.inputs["prompts"], ctx.inputs["estimates"]
     prompts = read_records(tasks / "prompts.parquet", Prompt)
-    tokenizer = AutoTokenizer.from_pretrained(read_json(ctx.inputs["base"] / "stats.json")["path"])
-
-    def count_tokens(messages: Messages) -> int:
-        return len(training_tokens(tokenizer, messages)[0])
-
+    estimates = read_records(probed / "estimates.parquet", Estimate)
     chosen = select(
         prompts,
-        read_records(tasks / "solutions.parquet", Solution),
-        read_records(probed / "estimates.parquet", Estimate),
-        read_records(probed / "attempts.parquet", Attempt),
+        [*read_records(tasks / "solutions.parquet", Solution), *_taught(probed, estimates)],
+        estimates,
+        _attempts(probed, estimates),
         ctx.config_as(SelectConfig),
-        count_tokens,
+        _counter(ctx),
         seed=ctx.seed,
     )
     write_rows(ctx.folder / "decisions.parquet", chosen.decisions)
+    write_rows(ctx.folder / "examples.jsonl", [to_row(example) for example in chosen.pool])
     for (arm, seed), examples in chosen.sets.items():
         write_rows(ctx.folder / "examples" / f"{arm}-{seed}.jsonl", [to_row(example) for example in examples])
-    write_json(ctx.folder / "stats.json", chosen.stats)
-    n_in = sum(row["decision"] == "in" for row in chosen.decisions)
-    note = f"{n_in} of {len(prompts)} prompts are teachable, {len(chosen.sets)} sets of examples"
+    counted = "tokens" if "base" in ctx.inputs else f"characters / {CHARS_PER_TOKEN}"
+    write_json(ctx.folder / "stats.json", {**chosen.stats, "tokens_are": counted})
+    note = f"{len(chosen.pool)} of {len(prompts)} prompts are in the pool"
+    note += f", {len(chosen.sets)} sets of examples" if chosen.sets else ""
     return StageOutcome(note=note, prompts=len(prompts))
+
+
+def _taught(probed: Path, estimates: list[Estimate]) -> list[Solution]:
+    """The teacher's answers that give the key, as worked solutions."""
+    path = probed / "teacher.parquet"
+    if not path.is_file():
+        return []
+    found = {estimate.prompt_id: estimate for estimate in estimates}
+    return [
+        Solution(answer.prompt_id, answer.text, "teacher", "gives the key")
+        for answer in read_records(path, Attempt)
+        if answer.finish_reason == "stop" and (answer.correct or agrees(answer, found[answer.prompt_id].key))
+    ]
+
+
+def _attempts(probed: Path, estimates: list[Estimate]) -> list[Attempt]:
+    """The model's attempts; of a prompt without a key, those that gave the model's plurality answer count as right."""
+    majority = {estimate.prompt_id: estimate.key for estimate in estimates if estimate.key_source == MAJORITY}
+    return [
+        replace(attempt, correct=True) if agrees(attempt, majority.get(attempt.prompt_id)) else attempt
+        for attempt in read_records(probed / "attempts.parquet", Attempt)
+    ]
+
+
+def _counter(ctx: StageContext) -> Callable[[Messages], int]:
+    """Training tokens of a chat, by the base's tokenizer; by its characters where no base is here."""
+    if "base" not in ctx.inputs:
+        return lambda messages: -(-sum(len(message["content"]) for message in messages) // CHARS_PER_TOKEN)
+    folder = read_json(ctx.inputs["base"] / "stats.json")["path"]
+    tokenizer = importlib.import_module("transformers").AutoTokenizer.from_pretrained(folder)
+    return lambda messages: len(training_tokens(tokenizer, messages)[0])

@@ -30,6 +30,8 @@ def run(ctx: StageContext) -> StageOutcome:
     write_records(ctx.folder / "solutions.parquet", tasks.solutions)
     write_json(ctx.folder / "stats.json", {**_stats(tasks), "source": config.source, "columns": columns})
     note = f"{len(tasks.pool)} prompts in the pool, {len(tasks.heldout)} held out, {len(tasks.solutions)} solutions"
+    if columns:
+        note += "; columns: " + ", ".join(f"{field} <- {column}" for field, column in columns.items())
     return StageOutcome(note=note, prompts=len(tasks.pool) + len(tasks.heldout))
 
 
