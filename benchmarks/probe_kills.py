@@ -40,8 +40,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, frac_faults: float, seed: int) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, frac_faults: float, seed: int, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.delivered: Counter[tuple[str, int]] = Counter()  # whole replies by prompt and seed
         self.n_samples = 0
         self.luck = random.Random(seed)
@@ -60,7 +60,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A chat completion, or a fault."""
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        except ValueError:  # the client was killed while it wrote
+            self.close_connection = True
+            return
         prompt, seed, n = body["messages"][-1]["content"], body["seed"], body.get("n", 1)
         with self.server.lock:
             unlucky = self.server.luck.random() < self.server.frac_faults
@@ -113,6 +117,12 @@ def finish(process: subprocess.Popen[bytes]) -> None:
         raise SystemExit(f"the probe failed: {error.decode(errors='replace')}")
 
 
+def served(server: Server) -> Server:
+    """The server, serving."""
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
 def main() -> None:
     """Run undisturbed, run with kills, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,17 +138,19 @@ def main() -> None:
         rates = [min(1.0, max(0.0, luck.betavariate(0.4, 0.4))) for _ in range(given.prompts)]
         rows = [{"prompt": f"question {i} of rate {rate:.3f}", "answer": "yes"} for i, rate in enumerate(rates)]
         write_rows(folder / "prompts.jsonl", rows)
-        servers = {kind: Server(given.faults, given.seed) for kind in ("calm", "killed")}
-        for server in servers.values():
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers = {"calm": served(Server(given.faults, given.seed))}
         begun = time.monotonic()
         finish(start(folder / "prompts.jsonl", servers["calm"], folder / "calm", given.concurrency))
         seconds = time.monotonic() - begun
         print(f"undisturbed: {seconds:.1f} s, {servers['calm'].n_samples:,} samples", flush=True)
+        servers["calm"].shutdown()
+        servers["calm"].server_close()
+        # The address is part of an attempt's engine, so both runs have the same.
+        servers["killed"] = served(Server(given.faults, given.seed, servers["calm"].server_address[1]))
         n_kills = 0
         for _ in range(given.kills):
             process = start(folder / "prompts.jsonl", servers["killed"], folder / "killed", given.concurrency)
-            wait = luck.uniform(1.0, 1.5 + seconds / 4)
+            wait = luck.uniform(0.7, 1.0 + seconds / 8)
             try:
                 process.wait(wait)
                 break

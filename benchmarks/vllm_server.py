@@ -111,8 +111,11 @@ def model_folder(given: Path | None, scratch: Path) -> tuple[Path, float]:
     return scratch / "model", difference
 
 
-def logprob_gap(model: Any, prompts: Sequence[list[int]], sampled: Round) -> tuple[float, int]:
+def logprob_gap(folder: Path, prompts: Sequence[list[int]], sampled: Round) -> tuple[float, int]:
     """The largest difference, in nats, between a reported log-probability and the model's own, and over how many."""
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
     worst, n_seen = 0.0, 0
     for prompt, answers in zip(prompts, sampled.answers, strict=True):
         for one in answers or ():
@@ -202,7 +205,7 @@ async def compare(url: str, folder: Path, given: argparse.Namespace, scratch: Pa
             shuffled = await ask(engine, [requests[i] for i in order])
             back = sorted(zip(order, shuffled.answers, strict=True), key=lambda pair: pair[0])
             rounds.append(replace(shuffled, answers=[answers for _, answers in back]))
-        gap, n_logprobs = logprob_gap(local.model, prompts, rounds[0])
+        gap, n_logprobs = logprob_gap(folder, prompts, rounds[0])
         facts = {
             "n_prompts": len(prompts),
             "n_samples": given.samples,

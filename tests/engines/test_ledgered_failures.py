@@ -154,15 +154,23 @@ def test_a_cancelled_caller_loses_nothing_that_was_brought(ledger: Ledger, turns
 
     engine = Ledgered(Telling({}), ledger, stage="probe", limits=Limits(max_tokens=4 * ASK.max_tokens))
 
+    kept: list[int] = []
+
+    async def caller() -> None:
+        try:
+            await engine.sample(ASK)
+        finally:
+            kept.append(len(ledger.get(request_key(engine.name, ASK))))
+
     async def main() -> None:
-        task = asyncio.create_task(engine.sample(ASK))
+        task = asyncio.create_task(caller())
         while not brought:
             await asyncio.sleep(0)
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        assert len(ledger.get(request_key(engine.name, ASK))) == 4
+        assert kept == [4]  # before anyone else gets a turn
         await asyncio.wait_for(engine.sample(replace(ASK, first=4)), 5)  # and what was set aside is free again
 
     asyncio.run(main())
