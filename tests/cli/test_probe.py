@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import Command, finish, start
+from tests.engines.faulty import FaultyServer
 
 from teachable.records import Attempt, Estimate
 from teachable.store.files import read_json, read_records, read_rows, write_rows
 from teachable.store.ledger import Ledger
-from tests.cli.conftest import Command, finish, start
-from tests.engines.faulty import FaultyServer
 
 N = 60
 KEY = "sk-very-secret-0123456789"
@@ -42,7 +42,7 @@ def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("THE_KEY", KEY)
     path = tmp_path / "questions.jsonl"
     rates = [0.0, 0.02, 0.3, 0.6, 1.0, 0.99]
-    writeread_rows(path, [{"problem": f"number {i}: {rates[i % 6]}", "gold": "yes", "subject": "yn"} for i in range(N)])
+    write_rows(path, [{"problem": f"number {i}: {rates[i % 6]}", "gold": "yes", "subject": "yn"} for i in range(N)])
     return path
 
 
@@ -218,7 +218,7 @@ def test_a_mistake_is_one_sentence_and_exit_2(
 def test_answers_by_a_table_teacher_and_agreement(teachable: Command, tmp_path: Path) -> None:
     """A teacher's plurality is the key of prompts without an answer, and contradicts a wrong one."""
     rows = [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "c", "answer": "9"}, {"prompt": "d", "answer": "4"}]
-    writeread_rows(tmp_path / "p.jsonl", rows)
+    write_rows(tmp_path / "p.jsonl", rows)
     model = {"a": ["Answer: 1", "Answer: 2"], "b": "Answer: 5", "c": "Answer: 3", "d": ["Answer: 4", "Answer: 0"]}
     teacher = {"a": "Answer: 1", "b": [f"Answer: {i}" for i in range(50)], "c": "Answer: 3", "d": "Answer: 4"}
     (tmp_path / "m.json").write_text(json.dumps(model))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -66,6 +67,8 @@ class EngineConfig(BaseModel):
     def _kind_has_what_it_needs(self) -> Self:
         if self.kind == "openai" and not self.base_url.startswith(("http://", "https://")):
             raise ValueError("an openai engine needs a base_url such as http://localhost:8000/v1")
+        if "@" in urlsplit(self.base_url).netloc or urlsplit(self.base_url).query:
+            raise ValueError("a base_url holds no user name and no query; name the key's variable in api_key_env")
         if self.kind == "openai" and not self.model:
             raise ValueError("an openai engine needs the model's name on the server")
         if self.kind == "scripted" and not self.model:
