@@ -9,9 +9,9 @@ import pytest
 
 from teachable import rollouts
 from teachable.engines.scripted import ScriptedEngine
-from teachable.errors import TeachableError
+from teachable.errors import Stopped, TeachableError
 from teachable.records import Attempt, Completion, Engine, Message, Progress, Prompt, Request, Verdict
-from teachable.rollouts import Sampling, request_seed, roll_out
+from teachable.rollouts import Ask, Sampling, answer, request_seed, roll_out
 
 
 def prompt(name: str, answer: str | None = "6") -> Prompt:
@@ -162,3 +162,93 @@ def test_few_requests_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Counting(coin)
     assert len(run([prompt(str(i)) for i in range(20)], engine, n=1)) == 20
     assert engine.most == 3
+
+
+# ---- asking for more ----
+
+
+class Recording(ScriptedEngine):
+    """Keeps the requests in the order in which they came."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.requests: list[Request] = []
+
+    async def sample(self, request: Request) -> list[Completion]:
+        self.requests.append(request)
+        return await super().sample(request)
+
+
+def ask(asks: list[Ask], engine: Engine, sampling: Sampling | None = None, seed: int = 0) -> dict[int, list[Attempt]]:
+    """The attempts of every ask by its place."""
+    found: dict[int, list[Attempt]] = {}
+    sampling = sampling or Sampling(64, 1.0)
+    asyncio.run(answer(asks, engine=engine, sampling=sampling, seed=seed, on_answer=found.__setitem__))
+    return found
+
+
+def test_further_attempts_are_numbered_on_and_are_new_samples() -> None:
+    engine = ScriptedEngine(lambda text, index, generator: f"Answer: {generator.randrange(10**9)}")
+    (first,) = ask([Ask(prompt("a"), 3)], engine).values()
+    (more,) = ask([Ask(prompt("a"), 4, first=3)], engine).values()
+    assert [a.sample for a in first + more] == list(range(7))
+    assert len({a.id for a in first + more}) == len({a.text for a in first + more}) == 7
+    assert {a.seed for a in first} == {request_seed(0, "a")} and {a.seed for a in more} == {request_seed(0, "a", 3)}
+    assert ask([Ask(prompt("b"), 1), Ask(prompt("a"), 4, first=3)], engine)[1] == more
+
+
+def test_seeds_differ_by_run_prompt_and_place() -> None:
+    seeds = {request_seed(seed, name, first) for seed in range(5) for name in ("a", "b", "ab") for first in range(5)}
+    assert len(seeds) == 75
+    assert request_seed(0, "a", 0) == request_seed(0, "a") == 8617095791668180470
+
+
+def test_every_parameter_of_the_sampling_reaches_the_engine_in_the_order_of_the_asks() -> None:
+    engine = Recording(coin)
+    sampling = Sampling(max_tokens=9, temperature=0.7, top_p=0.8, top_k=5, min_p=0.02, stop=("END",))
+    ask([Ask(prompt("b"), 2), Ask(prompt("a"), 1, first=6)], engine, sampling)
+    assert engine.requests == [
+        Request(
+            prompt("b").messages, 2, 9, 0.7, 0.8, seed=request_seed(0, "b"), stop=("END",), top_k=5, min_p=0.02, first=0
+        ),
+        Request(prompt("a").messages, 1, 9, 0.7, 0.8, seed=request_seed(0, "a", 6), stop=("END",), top_k=5, min_p=0.02),
+    ]
+
+
+def test_what_a_failed_request_brought_is_kept() -> None:
+    class Halfway(ScriptedEngine):
+        async def sample(self, request: Request) -> list[Completion]:
+            error = RuntimeError("dropped in mid-air")
+            error.completions = (await super().sample(request))[:2]  # type: ignore[attr-defined]
+            raise error
+
+    (attempts,) = ask([Ask(prompt("a"), 3, first=5)], Halfway({"question a": "Answer: 6"})).values()
+    assert [(a.sample, a.correct, a.finish_reason) for a in attempts] == [
+        (5, True, "stop"),
+        (6, True, "stop"),
+        (7, None, "error"),
+    ]
+    assert attempts[2].reason == "the engine failed: RuntimeError: dropped in mid-air"
+
+
+def test_what_was_answered_before_a_stop_has_been_handed_over() -> None:
+    class Limited(ScriptedEngine):
+        async def sample(self, request: Request) -> list[Completion]:
+            if "question 3" in str(request.prompt):
+                await asyncio.sleep(0.01)
+                raise Stopped("no more money")
+            return await super().sample(request)
+
+    found: dict[int, list[Attempt]] = {}
+    asks = [Ask(prompt(str(i)), 2) for i in range(6)]
+    work = answer(
+        asks, engine=Limited(coin), sampling=Sampling(64, 1.0), seed=0, on_answer=found.__setitem__, verifiers=None
+    )
+    with pytest.raises(Stopped, match="no more money"):
+        asyncio.run(work)
+    assert all(len(attempts) == 2 for attempts in found.values())
+    assert set(found) == {0, 1, 2, 4, 5}
+
+
+def test_no_asks_are_answered_at_once() -> None:
+    assert ask([], ScriptedEngine(coin)) == {}

@@ -6,15 +6,14 @@ What a row is about is kept by seat, a number that stays its own while its slot 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from teachable.engines import prefill, slots
+from teachable.engines.attention import install
 from teachable.engines.prefill import PromptReader
 from teachable.engines.sampling import Rules, draw, stream_keys, uniforms
 from teachable.engines.slots import Slots
@@ -83,11 +82,11 @@ class Batch:
     ) -> None:
         self._model = model
         self._decode = decode
-        self._eos = np.array(sorted(eos), dtype=np.int64)
-        self._attention = model.config._attn_implementation
-        self._ours = self._attention == "sdpa" and bool(model._supports_attention_backend)
-        self._reader = PromptReader(model, context, by_blocks=self._ours, prefix_bytes=prefix_bytes)
-        self._slots = Slots(model.config.num_hidden_layers, by_width=self._ours)
+        self._is_eos = np.zeros(max(eos, default=0) + 2, dtype=bool)
+        self._is_eos[list(eos)] = True
+        ours = install(model)
+        self._reader = PromptReader(model, context, by_blocks=ours, prefix_bytes=prefix_bytes)
+        self._slots = Slots(model.config.num_hidden_layers, by_width=ours)
         self.rows: dict[int, Row] = {}  # by seat
         self._free = list(range(capacity))[::-1]
         self._length = np.zeros(capacity, dtype=np.int64)  # positions filled
@@ -98,7 +97,6 @@ class Batch:
         self._rules = Rules(np.ones(capacity), np.zeros(capacity, np.int64), np.ones(capacity), np.zeros(capacity))
         self._tokens = np.zeros((capacity, 64), dtype=np.int64)
         self._logprobs = np.zeros((capacity, 64))
-        self._gone = np.zeros(capacity, dtype=bool)
 
     @torch.inference_mode()
     def admit(self, rows: Sequence[Row]) -> None:
@@ -107,38 +105,42 @@ class Batch:
         for row in rows:
             jobs.setdefault(id(row.job), (row.job, []))[1].append(row)
         prompts = list(jobs.values())
-        with self._attending(prefill.ATTENTION):
-            for some, layers in self._reader.read([job.prompt_ids for job, _ in prompts]):
-                seats = np.array([self._seat(row) for i in some for row in prompts[i][1]])
-                source_rows = np.repeat(np.arange(len(some)), [len(prompts[i][1]) for i in some])
-                self._slots.admit(seats, self._length[seats] + 1, layers, source_rows)
+        for some, layers in self._reader.read([job.prompt_ids for job, _ in prompts]):
+            seats = np.concatenate([self._seat(*prompts[i]) for i in some])
+            source_rows = np.repeat(np.arange(len(some)), [len(prompts[i][1]) for i in some])
+            self._slots.admit(seats, self._length[seats] + 1, layers, source_rows)
 
-    def _seat(self, row: Row) -> int:
-        request, seat = row.job.request, self._free.pop()
-        self.rows[seat] = row
-        if request.stop:
-            row.watch = StopWatch(request.stop, self._decode)
+    def _seat(self, job: Job, rows: Sequence[Row]) -> np.ndarray:
+        """Seats for rows of one job."""
+        request = job.request
+        seats = np.array([self._free.pop() for _ in rows])
+        for seat, row in zip(seats.tolist(), rows, strict=True):
+            self.rows[seat] = row
+            row.watch = StopWatch(request.stop, self._decode) if request.stop else None
         if request.max_tokens > self._tokens.shape[1]:
             more = ((0, 0), (0, request.max_tokens - self._tokens.shape[1]))
             self._tokens, self._logprobs = np.pad(self._tokens, more), np.pad(self._logprobs, more)
-        self._length[seat] = len(row.job.prompt_ids) - 1
-        self._made[seat] = 0
-        self._limit[seat] = request.max_tokens
-        self._last[seat] = row.job.prompt_ids[-1]
-        self._keys[seat] = row.job.keys[row.sample]
-        for name in ("temperature", "top_k", "top_p", "min_p"):
-            getattr(self._rules, name)[seat] = getattr(request, name)
-        return seat
+        self._length[seats] = len(job.prompt_ids) - 1
+        self._made[seats] = 0
+        self._limit[seats] = request.max_tokens
+        self._last[seats] = job.prompt_ids[-1]
+        self._keys[seats] = job.keys[[row.sample for row in rows]]
+        self._rules.temperature[seats] = request.temperature
+        self._rules.top_k[seats] = request.top_k
+        self._rules.top_p[seats] = request.top_p
+        self._rules.min_p[seats] = request.min_p
+        return seats
 
     @torch.inference_mode()
     def step(self) -> list[Ended]:
         """One token for every row; those that end with it leave."""
         seats = self._slots.seats()
         n = len(seats)
-        n_dummies = max(MIN_ROWS - n, 0)
-        at = np.pad(self._length[seats], (0, n_dummies))
-        self._slots.aim(at, n_dummies)
-        logits_B_V = self._forward(np.pad(self._last[seats], (0, n_dummies)), at)[:n]
+        n_run = max(n, MIN_ROWS)  # what is past n is nobody's
+        at, last = np.zeros((2, n_run), dtype=np.int64)
+        at[:n], last[:n] = self._length[seats], self._last[seats]
+        self._slots.aim(at, n_run - n)
+        logits_B_V = self._forward(last, at)[:n]
         made = self._made[seats]
         rules = self._rules
         here = Rules(rules.temperature[seats], rules.top_k[seats], rules.top_p[seats], rules.min_p[seats])
@@ -148,25 +150,26 @@ class Batch:
         self._last[seats] = tokens
         self._made[seats] += 1
         self._length[seats] += 1
-        return self._leave(seats, tokens)
+        left = self._leave(seats, tokens)
+        self._slots.grow(self._length + 1)
+        return left
 
     def _forward(self, last_B: np.ndarray, at_B: np.ndarray) -> torch.Tensor:
         """Logits after these tokens at these positions, [B, V]."""
         device = self._model.device
-        with self._attending(slots.ATTENTION):
-            out = self._model(
-                input_ids=torch.from_numpy(last_B[:, None]).to(device),
-                position_ids=torch.from_numpy(at_B[:, None]).to(device),
-                attention_mask=None if self._ours else self._slots.parts[0].mask,
-                past_key_values=self._slots.cache,
-                use_cache=True,
-            )
+        out = self._model(
+            input_ids=torch.from_numpy(last_B[:, None]).to(device),
+            position_ids=torch.from_numpy(at_B[:, None]).to(device),
+            attention_mask=self._slots.mask(),
+            past_key_values=self._slots.cache,
+            use_cache=True,
+        )
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 
     def _leave(self, seats: np.ndarray, tokens: np.ndarray) -> list[Ended]:
         """Take out the rows that have ended."""
-        stopped = np.isin(tokens, self._eos)
+        stopped = self._is_eos[np.minimum(tokens, len(self._is_eos) - 1)]
         for i, seat in enumerate(seats):
             watch = self.rows[seat].watch
             if watch is not None and not stopped[i]:
@@ -180,24 +183,13 @@ class Batch:
             left.append(
                 Ended(row, self._tokens[seat, :made].tolist(), self._logprobs[seat, :made].tolist(), bool(stopped[i]))
             )
-            self._free.append(seat)
-        self._gone[seats[ends]] = True
-        self._slots.settle(self._gone, self._length + 1)
-        self._gone[seats[ends]] = False
+        if left:
+            self._free += seats[ends].tolist()
+            self._slots.remove(seats[ends])
         return left
 
     def clear(self) -> None:
         """Forget every row."""
+        self._slots.remove(np.array(list(self.rows), dtype=np.int64))
         self._free += self.rows
         self.rows.clear()
-        self._slots.clear()
-
-    @contextmanager
-    def _attending(self, attention: str) -> Iterator[None]:
-        """The model attends in this way for the block; one that keeps its own attention does not."""
-        if self._ours:
-            self._model.config._attn_implementation = attention
-        try:
-            yield
-        finally:
-            self._model.config._attn_implementation = self._attention

@@ -215,17 +215,14 @@ class Ledgered:
     async def _write(self, paid: Paid) -> None:
         """Return once `paid` is in the ledger; what else arrives in the same turn of the loop goes along.
 
-        The loop itself writes, not a task: nobody can cancel that, and it happens even in a loop that is closing.
+        The loop itself writes, not a task: nobody can cancel that, it happens even in a loop that is closing, and a
+        caller that is cancelled hears of it only afterwards, so its reservation stands until then.
         """
         loop = asyncio.get_running_loop()
         written: asyncio.Future[None] = loop.create_future()
         self._unwritten.append((paid, written))
         loop.call_soon(self._flush)
-        try:
-            await written
-        except asyncio.CancelledError:
-            self._flush()  # before the reservation is given up, so that no limit is ever exceeded
-            raise
+        await written
 
     def _flush(self) -> None:
         batch, self._unwritten = self._unwritten, []

@@ -9,18 +9,17 @@ it or taken from the store of prefixes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from teachable.engines.attention import NO_MASK, with_attention
 from teachable.engines.prefixes import PrefixStore, block_keys
 from teachable.engines.slots import BLOCK, Layer
 
-ATTENTION = "teachable_prompts"
 MAX_POSITIONS = 8192  # read in one pass of the model: what it computes on the way must fit into memory
 
 
@@ -93,15 +92,16 @@ class PromptReader:
         for row, ids in enumerate(prompts):
             ids_B_T[row, : len(ids) - first] = torch.tensor(ids[first:])
         device = self._model.device
-        how: dict[str, Any] = {}
-        cache: Cache = DynamicCache()
+        how: dict[str, Any] = {"past_key_values": DynamicCache()}
         if self._by_blocks:
             known = self._store.gather(keys, n_known) if self._store and n_known else [None] * self._n_layers
-            cache = Cache(layers=[PromptLayer(layer) for layer in known])
-            how = {"position_ids": torch.arange(first, last, device=device).expand(len(prompts), -1)}
-        self._model(
-            input_ids=ids_B_T.to(device), past_key_values=cache, use_cache=True, logits_to_keep=1, **how
-        )
+            how = {
+                "past_key_values": Cache(layers=[PromptLayer(layer) for layer in known]),
+                "position_ids": torch.arange(first, last, device=device).expand(len(prompts), -1),
+                "attention_mask": NO_MASK.to(device),
+            }
+        self._model(input_ids=ids_B_T.to(device), use_cache=True, logits_to_keep=1, **how)
+        cache: Cache = how["past_key_values"]
         layers = [(layer.keys, layer.values) for layer in cache.layers]
         if self._store:
             self._store.add(keys, layers)
@@ -132,7 +132,7 @@ class PromptLayer(CacheLayerMixin):
             key_states = torch.cat([self.keys, key_states], dim=2)
             value_states = torch.cat([self.values, value_states], dim=2)
         self.keys, self.values, self.is_initialized = key_states, value_states, True
-        return key_states, value_states
+        return with_attention(key_states, partial(attend_causally, key_states, value_states)), value_states
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.get_seq_length() + query_length, 0
@@ -144,16 +144,7 @@ class PromptLayer(CacheLayerMixin):
         return -1
 
 
-def prompt_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
+def attend_causally(key: torch.Tensor, value: torch.Tensor, query: torch.Tensor, scale: float) -> torch.Tensor:
     """Causal attention of the last T of L positions: [B, H, T, D] against [B, Hkv, L, D] -> [B, T, H, D].
 
     A block of queries at a time on a CPU, where its shapes make the rounding. Elsewhere all at once.
@@ -167,10 +158,10 @@ def prompt_attention(
         mask = _causal(some.shape[2], end, query.device)
         mixed.append(
             F.scaled_dot_product_attention(
-                some, key[:, :, :end], value[:, :, :end], attn_mask=mask, scale=scaling, enable_gqa=True
+                some, key[:, :, :end], value[:, :, :end], attn_mask=mask, scale=scale, enable_gqa=True
             )
         )
-    return torch.cat(mixed, dim=2).transpose(1, 2).contiguous(), None
+    return torch.cat(mixed, dim=2).transpose(1, 2).contiguous()
 
 
 @lru_cache(maxsize=256)
@@ -179,5 +170,3 @@ def _causal(n_queries: int, width: int, device: torch.device) -> torch.Tensor:
     with torch.inference_mode(False):
         return torch.ones((n_queries, width), dtype=torch.bool, device=device).tril(width - n_queries)
 
-
-ALL_ATTENTION_FUNCTIONS.register(ATTENTION, prompt_attention)

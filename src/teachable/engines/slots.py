@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-ATTENTION = "teachable_slots"
+from teachable.engines.attention import NO_MASK, with_attention
+
 # Prompts are read in blocks of this many positions, and no slot is narrower. Attention rounds by the width that it
 # reads; every width is a function of the row's own length, never of its neighbours'.
 BLOCK = 32
@@ -35,6 +35,16 @@ def slot_width(n_positions: int) -> int:
     return width
 
 
+class Part(NamedTuple):
+    """The rows of a step that lie in one pool: rows `first` to `last` - 1, in its slots from 0 on."""
+
+    pool: Pool
+    first: int
+    last: int
+    places: torch.Tensor  # where they write: [rows * kv heads], in the pool's positions counted through
+    mask: torch.Tensor  # what they see: additive, [rows * kv heads, 1, width]
+
+
 class Pool:
     """Slots of one width; those of `seats` are in use, in that order."""
 
@@ -42,18 +52,29 @@ class Pool:
         self.width = width
         self.seats = np.zeros(0, dtype=np.int64)
         self.layers = [_empty(0, width, layer) for layer in like]
-        self._positions = torch.arange(width, device=like[0][0].device)
+        keys = like[0][0]
+        self._positions = torch.arange(width, device=keys.device)
+        self._seen = keys.new_zeros(())
+        self._unseen = keys.new_full((), torch.finfo(keys.dtype).min)
 
-    def masks(self, at: torch.Tensor) -> torch.Tensor:
-        """Additive masks of queries at these positions, [B, width]: what lies beyond is not there yet."""
-        dtype = self.layers[0][0].dtype
-        masks = torch.zeros((len(at), self.width), dtype=dtype, device=at.device)
-        return masks.masked_fill_(self._positions > at[:, None], torch.finfo(dtype).min)
+    @property
+    def room(self) -> int:
+        """Slots that there are, in use or not."""
+        return self.layers[0][0].shape[0]
+
+    def aim(self, at: np.ndarray, first: int) -> Part:
+        """Rows in slots 0, 1, ... write at positions `at`, and see what is not behind them; `first` is their first."""
+        keys = self.layers[0][0]
+        n_kv = keys.shape[1]
+        lanes = np.arange(len(at) * n_kv)
+        at_lane = np.repeat(at, n_kv)
+        places = torch.from_numpy(lanes * self.width + at_lane).to(keys.device)
+        behind = self._positions > torch.from_numpy(at_lane).to(keys.device)[:, None, None]
+        return Part(self, first, first + len(at), places, torch.where(behind, self._unseen, self._seen))
 
     def reserve(self, n_slots: int) -> None:
         """Make room; what is in use stays. A pool that has become much too large gives room back."""
-        room = self.layers[0][0].shape[0]
-        if n_slots <= room and (room <= 4 * n_slots or room <= 2 * ROOM):
+        if n_slots <= self.room and (self.room <= 4 * n_slots or self.room <= 2 * ROOM):
             return
         n_new = -(-(n_slots + n_slots // 4) // ROOM) * ROOM
         kept = len(self.seats)
@@ -63,14 +84,15 @@ class Pool:
                 mine[:kept] = theirs[:kept]
             self.layers[i] = new
 
-    def extend(self, seats: np.ndarray, source: Sequence[Layer], source_rows: torch.Tensor) -> None:
+    def extend(self, seats: np.ndarray, source: Sequence[Layer], source_rows: np.ndarray) -> None:
         """Put rows into slots behind those in use: row i is a copy of `source_rows[i]` of `source`."""
         first, last = len(self.seats), len(self.seats) + len(seats)
         self.reserve(last)
+        rows = torch.from_numpy(source_rows).to(source[0][0].device)
         for mine, theirs in zip(self.layers, source, strict=True):
             for to, of in zip(mine, theirs, strict=True):
                 n = min(self.width, of.shape[2])
-                to[first:last, :, :n] = of[source_rows, :, :n]
+                to[first:last, :, :n] = of[rows, :, :n]
         self.seats = np.concatenate([self.seats, seats])
 
     def remove(self, gone: np.ndarray) -> None:
@@ -90,17 +112,6 @@ def _empty(n_slots: int, width: int, like: Layer) -> Layer:
     """Room for keys and values. Zeros, since what is masked is still multiplied (by nothing), and must be finite."""
     keys, values = (t.new_zeros((n_slots, t.shape[1], width, t.shape[3])) for t in like)
     return keys, values
-
-
-class Part(NamedTuple):
-    """The rows of a step that lie in one pool: rows `first` to `last` - 1, which write at their positions `at`."""
-
-    pool: Pool
-    first: int
-    last: int
-    slots: torch.Tensor
-    at: torch.Tensor
-    mask: torch.Tensor  # additive, [rows, 1, 1, width]
 
 
 class SlotLayer(CacheLayerMixin):
@@ -123,21 +134,18 @@ class SlotLayer(CacheLayerMixin):
         """Write one new position a row ([B, H, 1, D]).
 
         Returns:
-            The keys and values of the first pool's rows, which are all rows if there is one pool; the keys carry this
-            layer along for `slot_attention`.
+            The keys and values of the first pool's rows, which are all rows if there is one pool.
         """
         for part in self._slots.parts:
-            keys, values = part.pool.layers[self.index]
-            keys[part.slots, :, part.at] = key_states[part.first : part.last, :, 0]
-            values[part.slots, :, part.at] = value_states[part.first : part.last, :, 0]
+            for tensor, new in zip(part.pool.layers[self.index], (key_states, value_states), strict=True):
+                width = tensor.shape[-1]
+                tensor.view(-1, width).index_copy_(0, part.places, new[part.first : part.last].reshape(-1, width))
         keys, values = self._slots.parts[0].pool.layers[self.index]
         n = self._slots.parts[0].last
-        seen = keys[:n]
-        seen.slot_layer = self  # type: ignore[attr-defined]
-        return seen, values[:n]
+        return with_attention(keys[:n], self.attend), values[:n]
 
-    def attend(self, query: torch.Tensor) -> torch.Tensor:
-        """Attention of one query a row, [B, H, 1, D] -> [B, 1, H, D]; the query is scaled already.
+    def attend(self, query: torch.Tensor, scale: float) -> torch.Tensor:
+        """Attention of one query a row, [B, H, 1, D] -> [B, 1, H, D].
 
         Query heads that share a key head are folded into the rows of one matrix product, so that keys are neither
         copied nor read once a head.
@@ -146,14 +154,15 @@ class SlotLayer(CacheLayerMixin):
         mixed = []
         for part in self._slots.parts:
             keys, values = part.pool.layers[self.index]
-            n, n_kv = part.last - part.first, keys.shape[1]
-            folded = query[part.first : part.last].reshape(n, n_kv, n_heads // n_kv, width)
-            scores = torch.matmul(folded, keys[:n].transpose(2, 3))
-            scores += part.mask
+            n_kv = keys.shape[1]
+            n_lanes = (part.last - part.first) * n_kv
+            folded = query[part.first : part.last].reshape(n_lanes, n_heads // n_kv, width)
+            keys, values = (t.view(-1, part.pool.width, t.shape[-1])[:n_lanes] for t in (keys, values))
+            scores = torch.baddbmm(part.mask, folded, keys.transpose(1, 2), alpha=scale)
             weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
-            mixed.append(torch.matmul(weights, values[:n]))
+            mixed.append(torch.bmm(weights, values))
         out = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
-        return out.reshape(n_rows, 1, n_heads, out.shape[-1])
+        return out.view(n_rows, 1, n_heads, out.shape[-1])
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self._slots.width, 0
@@ -205,28 +214,30 @@ class Slots:
             self._widen(int(widths[0]))
         for width in np.unique(widths):
             chosen = np.flatnonzero(widths == width)
-            index = torch.from_numpy(source_rows[chosen]).to(source[0][0].device)
-            self._pool(int(width), source).extend(seats[chosen], source, index)
+            self._pool(int(width), source).extend(seats[chosen], source, source_rows[chosen])
 
-    def settle(self, gone: np.ndarray, n_positions: np.ndarray) -> None:
-        """Take rows out, and move those that have outgrown their slots.
-
-        Args:
-            gone: by seat: it leaves.
-            n_positions: by seat: positions that it needs for its next step.
-        """
+    def grow(self, n_positions: np.ndarray) -> None:
+        """Move rows that have outgrown their slots; `n_positions`, by seat, are what each needs for its next step."""
         for pool in sorted(self._pools.values(), key=lambda pool: -pool.width):
-            leaving = gone[pool.seats]
-            growing = ~leaving & (n_positions[pool.seats] > pool.width)
+            growing = n_positions[pool.seats] > pool.width
             if growing.any():
-                slots = np.flatnonzero(growing if self._by_width else ~leaving)
-                target = self._pool(slot_width(pool.width + 1), pool.layers)
-                target.extend(pool.seats[slots], pool.layers, torch.from_numpy(slots).to(pool.layers[0][0].device))
-                growing[slots] = True
-            if leaving.any() or growing.any():
-                pool.remove(leaving | growing)
-            if not len(pool.seats):
-                del self._pools[pool.width]
+                if not self._by_width:
+                    growing[:] = True
+                rows = np.flatnonzero(growing)
+                self._pool(slot_width(pool.width + 1), pool.layers).extend(pool.seats[rows], pool.layers, rows)
+                self._remove(pool, growing)
+
+    def remove(self, seats: np.ndarray) -> None:
+        """Take the rows of these seats out."""
+        for pool in list(self._pools.values()):
+            leaving = np.isin(pool.seats, seats)
+            if leaving.any():
+                self._remove(pool, leaving)
+
+    def _remove(self, pool: Pool, gone: np.ndarray) -> None:
+        pool.remove(gone)
+        if not len(pool.seats):
+            del self._pools[pool.width]
 
     def aim(self, at: np.ndarray, n_dummies: int) -> None:
         """Prepare a step in which each row, in the order of `seats`, writes at its position `at`.
@@ -236,19 +247,19 @@ class Slots:
         self.parts = []
         first = 0
         for i, pool in enumerate(self._pools.values()):
-            extra = n_dummies if i == len(self._pools) - 1 else 0
-            last = first + len(pool.seats) + extra
-            if extra:
-                pool.reserve(last - first)
-            device = pool.layers[0][0].device
-            positions = torch.from_numpy(at[first:last]).to(device)
-            mask = pool.masks(positions)[:, None, None, :]
-            self.parts.append(Part(pool, first, last, torch.arange(last - first, device=device), positions, mask))
-            first = last
+            n = len(pool.seats)
+            if i == len(self._pools) - 1 and n_dummies:
+                n += n_dummies
+                pool.reserve(n)
+            self.parts.append(pool.aim(at[first : first + n], first))
+            first += n
 
-    def clear(self) -> None:
-        """Forget every row."""
-        self._pools.clear()
+    def mask(self) -> torch.Tensor:
+        """The mask of the next step for a model that keeps its own attention, additive, [rows, 1, 1, width]."""
+        if self._by_width:
+            return NO_MASK
+        [part] = self.parts
+        return part.mask.view(part.last, -1, 1, part.pool.width)[:, :1]
 
     def _pool(self, width: int, like: Sequence[Layer]) -> Pool:
         if width not in self._pools:
@@ -259,32 +270,5 @@ class Slots:
     def _widen(self, width: int) -> None:
         """Move all rows into one pool of this width."""
         for narrow in [pool for pool in self._pools.values() if pool.width < width]:
-            slots = torch.arange(len(narrow.seats), device=narrow.layers[0][0].device)
-            self._pool(width, narrow.layers).extend(narrow.seats, narrow.layers, slots)
+            self._pool(width, narrow.layers).extend(narrow.seats, narrow.layers, np.arange(len(narrow.seats)))
             del self._pools[narrow.width]
-
-
-def slot_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of a decoding step over slots, registered with transformers under `ATTENTION`.
-
-    Args:
-        query: [B, H, 1, D]
-        key: what `SlotLayer.update` returned; it knows the slots.
-
-    Returns:
-        [B, 1, H, D]
-    """
-    layer: SlotLayer = key.slot_layer  # type: ignore[attr-defined]
-    return layer.attend(query * (scaling if scaling is not None else query.shape[-1] ** -0.5)), None
-
-
-ALL_ATTENTION_FUNCTIONS.register(ATTENTION, slot_attention)

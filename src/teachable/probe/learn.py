@@ -63,8 +63,8 @@ class Learner:
         Args:
             n, s: decided attempts and right ones of every prompt, [P].
             anew: fit wherever there is anything more than last time.
-            left: samples that may still be spent. Where they won't do, samples get the price at which they just don't,
-                so that they go to those prompts, among all, for which they tell most.
+            left: samples that may still be spent. Where they won't do, samples get the price at which they do, so that
+                they go to those prompts, among all, for which they tell most.
             is_open: prompts that may still be sampled, [P]; None for all. It matters with `left` alone.
         """
         fit = n.sum() > self._n_learnt * (1.0 if anew else RELEARN)
@@ -89,14 +89,19 @@ class Learner:
         self.groups = tuple(groups)
 
     def _price_within(self, left: float, n: Ints, s: Ints, is_open: NDArray[np.bool_]) -> float:
-        """The highest price at which all prompts together are expected to take more than `left` samples, if any is."""
+        """The lowest price at which all prompts together are expected to take no more than `left` samples.
+
+        The one below it where that would leave more than half unspent: those for whom a sample is worth most are asked
+        first, so it does no harm that not everyone gets his.
+        """
         prices = self._prices[self._prices >= self._config.sample_price]
         wanted = np.zeros(len(prices))
         for group in self.groups:
             places = group.members[is_open[group.members]]
             if len(places):
                 wanted += expected_samples(group.posterior, group.worth, prices)[:, n[places], s[places]].sum(-1)
-        return float(prices[max(0, int((wanted > left).sum()) - 1)])
+        place = min(int((wanted > left).sum()), len(prices) - 1)
+        return float(prices[place - 1 if place > 0 and wanted[place] < left / 2 else place])
 
     def _weights(self, n: Ints, s: Ints) -> dict[tuple[str, int], Floats]:
         k = self._tables.n_components

@@ -114,11 +114,11 @@ class Rounds:
     def why_stopped(self, one: Tried, belief: Belief) -> str:
         """Why a prompt got no more samples, given what is believed of it in the end; see `Estimate`."""
         config, cut = self._config, self._stopped is not None
+        if one.prompt.id in self._compared and one.given_up != "failed":
+            return "fixed" if one.attempts else "interrupted"
         if one.given_up:
             return one.given_up
         if one.prompt.id not in self._place:
-            if one.prompt.id in self._compared:
-                return "fixed" if one.attempts else "interrupted"
             return "interrupted" if cut else "undecidable"
         if config.n_samples is not None:
             return "fixed" if one.attempts else "interrupted"

@@ -54,8 +54,9 @@ class Place:
         return 1 if self.n_params < SMALL_PARAMS else self.resources.workers
 
     def limits(self) -> Limits:
-        """A gate for this place's engines."""
-        return Limits(self.max_cost_usd, self.max_tokens)
+        """A gate for this place's engines; no more passes it at once than a server is sent, so that ctrl-C is quick."""
+        at_once = self.engine.concurrency if self.engine.kind == "openai" else None
+        return Limits(self.max_cost_usd, self.max_tokens, max_in_flight=at_once)
 
 
 def place_of(ctx: StageContext, n_params: int) -> Place:

@@ -25,6 +25,7 @@ _FILES = {
     "scores": ("evaluate", "scores.parquet"),
 }
 _SHORTEST_PREFIX = 3
+_SHARES = ("beyond", "teachable", "mastered")
 
 
 def story(run: Path, prompt: str) -> dict[str, Any]:
@@ -98,7 +99,8 @@ def story_text(told: Mapping[str, Any]) -> str:
     row = told["prompt"]
     lines = [f"{told['id']}  {row['domain']}, level {row['level']}, {told['side']}", "", "question"]
     lines += [f"  {message['role']}: {_indented(message['content'])}" for message in row["messages"]]
-    lines += ["", f"reference answer ({row['answer_source']}): {row['answer']}"]
+    known = f"reference answer ({row['answer_source']}): {row['answer']}"
+    lines += ["", known if row["answer"] is not None else "no reference answer"]
     lines += [
         f"  came from {step['parent']} by {step['transform']} {step['params']}".rstrip() for step in row["lineage"]
     ]
@@ -122,17 +124,31 @@ def story_text(told: Mapping[str, Any]) -> str:
 def _judgement(told: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     if estimate := told["estimate"]:
-        mean = estimate["posterior_a"] / (estimate["posterior_a"] + estimate["posterior_b"])
-        undecided = f", {estimate['n_undecided']} undecided" if estimate["n_undecided"] else ""
-        lines += [
-            "",
-            f"estimate: {estimate['successes']} of {estimate['n']} right{undecided}, pass rate about {mean:.2f}",
-            f"zone: {estimate['zone']} ({estimate['reason']})",
-        ]
+        lines += ["", *_key(estimate), _estimate(estimate), f"zone: {estimate['zone']} ({estimate['reason']})"]
+        if estimate.get("stopped"):
+            lines += [f"sampling ended: {estimate['stopped']}"]
     if decision := told["decision"]:
         arms = ", ".join(decision["arms"]) or "none"
         lines += ["", f"decision: {decision['decision']} ({decision['reason']})", f"sets that hold it: {arms}"]
     return lines
+
+
+def _key(estimate: Mapping[str, Any]) -> list[str]:
+    """Where the key came from, if not from the prompt."""
+    whose = {"teacher": "the teacher's", "majority": "its own"}.get(estimate.get("key_source") or "")
+    if whose is None or estimate["key"] is None:
+        return []
+    return [f"key ({estimate['key_agreement']:.0%} of {whose} answers): {estimate['key']}"]
+
+
+def _estimate(estimate: Mapping[str, Any]) -> str:
+    if not estimate["n"]:
+        return f"estimate: no attempt was judged right or wrong, {estimate['n_undecided']} were made"
+    mean = estimate["posterior_a"] / (estimate["posterior_a"] + estimate["posterior_b"])
+    undecided = f", {estimate['n_undecided']} undecided" if estimate["n_undecided"] else ""
+    masses = [f"{zone} {estimate[f'p_{zone}']:.2f}" for zone in _SHARES if estimate.get(f"p_{zone}")]
+    shares = f"; {', '.join(masses)}" if masses else ""
+    return f"estimate: {estimate['successes']} of {estimate['n']} right{undecided}, pass rate about {mean:.2f}{shares}"
 
 
 def _verdict(correct: bool | None) -> str:

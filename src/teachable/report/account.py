@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from teachable.report.charts import tone
-from teachable.report.markup import NONE, Html, count, duration, el, join, short
+from teachable.report.markup import NONE, Html, count, duration, el, join, percent, short
 from teachable.report.parts import gap, more, section, table
 
 Facts = dict[str, Any]
+# Whose plurality a key may be.
+OWNERS = {"teacher": "the teacher's answers", "majority": "the base model's own answers"}
 
 
 def examples(facts: Facts) -> Html:
@@ -69,10 +71,11 @@ def _example(e: Facts) -> Html:
         el("span", el("span", class_=f"key square {tone(e['zone'])}", aria_hidden="true"), e["zone"], class_="tag"),
         el("span", e["domain"].replace("_", " ") + (f", level {e['level']}" if e["level"] else ""), class_="tag"),
         el("span", rate + undecided, class_="tag"),
+        el("span", "suspect key", class_="tag") if e["suspect"] else None,
     ]
     body = [
         _block("Question", question),
-        el("p", "Reference answer: ", el("code", e["answer"])) if e["answer"] is not None else None,
+        el("p", "Reference answer: ", el("code", e["answer"])) if e["answer"] is not None else _found_key(e),
         el("h4", "The base model's attempts"),
         el("ol", join(map(_attempt, e["attempts"])), class_="attempts")
         if e["attempts"]
@@ -89,7 +92,7 @@ def _example(e: Facts) -> Html:
     summary = el(
         "summary",
         el("h3", _first_line(question)),
-        el("span", join(tags, " "), class_="tags"),
+        el("span", join((tag for tag in tags if tag is not None), " "), class_="tags"),
         el("span", e["reason"], class_="reason"),
     )
     return el(
@@ -99,6 +102,14 @@ def _example(e: Facts) -> Html:
         data_zone=e["zone"],
         data_decision=e["decision"],
     )
+
+
+def _found_key(e: Facts) -> Html | None:
+    """The key of a prompt that brought none."""
+    if e["key"] is None or e["key_source"] not in OWNERS:
+        return None
+    share = percent(e["key_agreement"] or 0.0)
+    return el("p", "Key: ", el("code", e["key"]), f" ({share} of {OWNERS[e['key_source']]})")
 
 
 def _attempt(a: Facts) -> Html:

@@ -14,7 +14,7 @@ from typing import Any
 
 from teachable.report.config import ReportConfig
 from teachable.report.load import RunReader
-from teachable.report.pool import pass_rate_facts, pool_facts
+from teachable.report.pool import pass_rate_facts, pool_facts, probing_facts
 from teachable.report.reproduce import private_words, redacted, reproduce_facts, stage_facts
 from teachable.report.samples import sample_facts
 from teachable.report.training import training_facts
@@ -44,6 +44,7 @@ def gather(reader: RunReader, config: ReportConfig) -> Facts:
         **results,
         **pool,
         "pass_rates": pass_rate_facts(reader),
+        "probing": probing_facts(reader),
         "training": training_facts(reader, arm_key),
         "examples": sample_facts(reader, config, seed=recipe.get("seed")),
         "stages": stage_facts(manifest, reader),

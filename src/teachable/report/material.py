@@ -11,6 +11,24 @@ from teachable.report.parts import figure, gap, more, section, table
 
 Facts = dict[str, Any]
 STACK = ("beyond", "ambiguous", "teachable", "mastered")  # bottom to top
+# What `Estimate.stopped` and `Estimate.key_source` say, for people.
+ENDS = {
+    "decided": "one zone is likely enough",
+    "close": "near a threshold: more attempts would hardly tell",
+    "max": "as many attempts as allowed",
+    "fixed": "as many attempts as asked for",
+    "budget": "there was more to learn from other prompts",
+    "undecidable": "there is nothing to judge attempts by",
+    "failed": "the engine failed",
+    "interrupted": "the run was stopped",
+}
+KEYS = {
+    "organic": "the prompt's own answer",
+    "program": "the answer of the program that made the prompt",
+    "teacher": "the plurality of the reference model's answers",
+    "majority": "the plurality of the base model's own answers, which proves nothing",
+    "verifier": "none: the verifier decides without",
+}
 
 
 def funnel(facts: Facts) -> Html:
@@ -112,7 +130,7 @@ def pass_rates(facts: Facts) -> Html:
     ]
     n_all = sum(facts["zones"].values()) or 1
     share = facts["zones"].get("teachable", 0) / n_all
-    tried = f"{rates['n_attempts']} attempts each" if rates["n_attempts"] else "all attempts"
+    tried = f"{rates['n_attempts']} attempts each" if rates["n_attempts"] else _tried(facts["probing"])
     if rates["n_without"]:
         tried += f"; {count(rates['n_without'])} without a decided attempt are not drawn"
     rows = [
@@ -143,8 +161,30 @@ def pass_rates(facts: Facts) -> Html:
             table("Prompts by pass rate and zone", ("right", *zones, "all"), rows),
             table("Prompts by domain and zone", ("domain", *ZONES, "all"), per_domain),
         ),
+        *_probing(facts["probing"]),
         lead=f"{percent(share)} of {count(n_all)} probed prompts are teachable: sometimes right, not always.",
     )
+
+
+def _tried(probing: Facts) -> str:
+    return f"{probing['per_prompt']:.1f} attempts at each on average ({probing['fewest']} to {probing['most']})"
+
+
+def _probing(probing: Facts) -> list[Html]:
+    """Why no more was asked, what attempts were compared with, and how many keys are in doubt."""
+    if not probing.get("stopped"):
+        return []
+    ends = [(name, ENDS.get(name, ""), count(n)) for name, n in probing["stopped"].items()]
+    keys = [(name, KEYS.get(name, ""), count(n)) for name, n in probing["keys"].items()]
+    doubt = f"The teacher contradicts the answer of {count(probing['n_suspect'])} prompts, which are marked suspect."
+    return [
+        more(
+            f"{count(probing['n_attempts'])} attempts, and why no more",
+            table("Prompts by what ended their sampling", ("end", "meaning", "prompts"), ends, 2),
+            table("Prompts by where their key came from", ("key", "meaning", "prompts"), keys, 2),
+        ),
+        *([el("p", doubt, class_="hint")] if probing["n_suspect"] else []),
+    ]
 
 
 def training(facts: Facts) -> Html:

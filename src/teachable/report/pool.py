@@ -1,4 +1,4 @@
-"""From the pool to the training set: the funnel, the zones and the spread of pass rates."""
+"""From the pool to the training set: the funnel, the zones, the spread of pass rates and what probing took."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ def pool_facts(reader: RunReader) -> Facts:
 def pass_rate_facts(reader: RunReader) -> Facts:
     """How many prompts sit at each observed pass rate, by zone and domain.
 
-    Where every prompt had the same number of decided attempts n, a bar is one value k/n; else the bars are
-    tenths, with the ends 0 and 1 of their own, since "never" and "always" are what the zones turn on.
+    Where every prompt had the same number of decided attempts n, a bar is one value k/n. Else, as after adaptive
+    sampling, the bars are tenths, with the ends 0 and 1 of their own, since "never" and "always" are what the zones
+    turn on.
     """
     rows = reader.rows("probe", "estimates.parquet", ("domain", "zone", "n", "successes"))
     decided = [r for r in rows if r["n"]]
@@ -83,6 +84,24 @@ def pass_rate_facts(reader: RunReader) -> Facts:
         "n_without": len(rows) - len(decided),
         "total": total,
         "domains": dict(sorted(domains.items())),
+    }
+
+
+def probing_facts(reader: RunReader) -> Facts:
+    """What probing took, why it asked no more, and where the keys came from; counts are of prompts, most first."""
+    rows = reader.rows("probe", "estimates.parquet", ("n", "n_undecided", "stopped", "key_source", "suspect"))
+    if not rows:
+        return {}
+    n_attempts = [r["n"] + (r.get("n_undecided") or 0) for r in rows]
+    stopped = Counter(r["stopped"] for r in rows if r.get("stopped"))
+    return {
+        "n_attempts": sum(n_attempts),
+        "per_prompt": sum(n_attempts) / len(rows),
+        "fewest": min(n_attempts),
+        "most": max(n_attempts),
+        "stopped": dict(sorted(stopped.items(), key=lambda item: (-item[1], item[0]))),
+        "keys": dict(Counter(r["key_source"] or "verifier" for r in rows).most_common()) if stopped else {},
+        "n_suspect": sum(bool(r.get("suspect")) for r in rows),
     }
 
 

@@ -32,7 +32,10 @@ def sample_facts(reader: RunReader, config: ReportConfig, seed: object = 0) -> l
     estimates = {
         r["prompt_id"]: r
         for r in reader.rows(
-            "probe", "estimates.parquet", ("prompt_id", "n", "successes", "n_undecided", "reason"), ("prompt_id", ids)
+            "probe",
+            "estimates.parquet",
+            ("prompt_id", "n", "successes", "n_undecided", "key", "key_source", "key_agreement", "suspect"),
+            ("prompt_id", ids),
         )
     }
     attempts: dict[str, list[Row]] = defaultdict(list)
@@ -63,6 +66,10 @@ def sample_facts(reader: RunReader, config: ReportConfig, seed: object = 0) -> l
                 "n": estimate.get("n"),
                 "successes": estimate.get("successes"),
                 "n_undecided": estimate.get("n_undecided"),
+                "key": cut(estimate["key"]) if estimate.get("key") is not None else None,
+                "key_source": estimate.get("key_source") or "",
+                "key_agreement": estimate.get("key_agreement"),
+                "suspect": bool(estimate.get("suspect")),
                 "attempts": [
                     {
                         "sample": a["sample"],
