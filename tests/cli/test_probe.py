@@ -187,6 +187,7 @@ def test_a_price_is_no_reason_to_probe_again_but_a_threshold_is(
         (["--engine", "nosuch"], "--engine: there is no engine 'nosuch'. Write transformers:MODEL"),
         (["--engine", "vllm:m"], "Start `vllm serve MODEL` and write openai:MODEL@http://localhost:8000/v1"),
         (["--engine", "openai:m"], "Write openai:MODEL@http://HOST:PORT/v1"),
+        (["--engine", "openai:m@http://me:secret@host/v1"], "a base_url holds no password and no query"),
         (["--engine", "scripted:none.json"], "there is no table"),
         (["--engine", "transformers:./empty"], "empty holds no config.json"),
         (["--engine", "transformers:./bare"], "bare holds no weights (*.safetensors)"),
@@ -212,6 +213,7 @@ def test_a_mistake_is_one_sentence_and_exit_2(
     assert (result.returncode, result.stdout) == (2, "")
     said = [line for line in result.stderr.splitlines() if not line.startswith("tasks: ")]
     assert len(said) == 1 and said[0].startswith("error: ") and sentence in said[0]
+    assert "secret" not in result.stderr
     assert not list(tmp_path.glob("run/probe/*.parquet"))
 
 

@@ -94,8 +94,9 @@ def test_a_key_that_no_header_can_carry_is_refused(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_addresses_that_are_refused(url: str, sentence: str) -> None:
+    settings = EngineConfig(kind="openai", model="m", base_url="http://127.0.0.1/v1")
     with pytest.raises(TeachableError, match=sentence) as caught:
-        OpenAIEngine(EngineConfig(kind="openai", model="m", base_url=url))
+        OpenAIEngine(settings.model_copy(update={"base_url": url}))
     assert "secret" not in shown(caught.value)
 
 

@@ -179,8 +179,10 @@ def _write_probe(run: Path, prompts: list[Prompt], skill: dict[Any, float], rng:
         run / "probe/stats.json",
         {
             "n_prompts": len(prompts),
-            "n_samples": N_ATTEMPTS,
+            "n_attempts": N_ATTEMPTS * len(prompts),
+            "samples_per_prompt": float(N_ATTEMPTS),
             "n_undecided": 0,
+            "n_suspect": 0,
             "zones": Counter(e.zone for e in estimates),
             "completions": len(attempts),
             "tokens": 12 * len(attempts),

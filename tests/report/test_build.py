@@ -248,6 +248,54 @@ def test_uneven_numbers_of_attempts_fall_into_tenths(run_copy: Path) -> None:
     assert rates["labels"][6] == "0.5\u20130.6"
 
 
+def test_adaptive_attempts_their_ends_and_their_keys_are_told(run_copy: Path) -> None:
+    rows = read_rows(run_copy / "probe/estimates.parquet")
+    changes = {
+        "n": lambda i: 3 + i % 5,
+        "successes": lambda i: i % 3,
+        "n_undecided": lambda i: int(i == 0),
+        "stopped": lambda i: "close" if i < 40 else "decided",
+        "key": lambda i: "42",
+        "key_source": lambda i: ("teacher", "majority", "organic", "")[i % 4],
+        "key_agreement": lambda i: 0.8,
+        "suspect": lambda i: i % 4 == 2 and i < 20,
+    }
+    rows = [{**row, **{name: make(i) for name, make in changes.items()}} for i, row in enumerate(rows)]
+    write_rows(run_copy / "probe/estimates.parquet", rows)
+    prompts = [{**row, "answer": None} for row in read_rows(run_copy / "tasks/prompts.parquet")]
+    write_rows(run_copy / "tasks/prompts.parquet", prompts)
+    files = build_report(run_copy, ReportConfig(n_examples=40))
+    facts, text = read_json(files.json), text_of(files.html.read_text(encoding="utf-8"))
+    total = sum(row["n"] + row["n_undecided"] for row in rows)
+    assert facts["probing"] == {
+        "n_attempts": total,
+        "per_prompt": total / 450,
+        "fewest": 3,
+        "most": 7,
+        "stopped": {"decided": 410, "close": 40},
+        "keys": {"teacher": 113, "majority": 113, "organic": 112, "verifier": 112},
+        "n_suspect": 5,
+    }
+    assert f"Prompts by share of right answers, {total / 450:.1f} attempts at each on average (3 to 7)" in text
+    assert f"{total:,} attempts, and why no more" in text
+    assert "decided one zone is likely enough 410 close near a threshold: more attempts would hardly tell 40" in text
+    assert "teacher the plurality of the reference model's answers 113" in text
+    assert "The teacher contradicts the answer of 5 prompts, which are marked suspect." in text
+    shown = Counter(one["key_source"] for one in facts["examples"])
+    assert text.count("Key: 42 (80.0% of the teacher's answers)") == shown["teacher"] > 0
+    assert text.count("Key: 42 (80.0% of the base model's own answers)") == shown["majority"] > 0
+    assert text.count("Key: 42") == shown["teacher"] + shown["majority"]
+
+
+def test_a_run_from_before_adaptive_probing_has_its_page(run_copy: Path) -> None:
+    new = {"stopped", "key", "key_source", "key_agreement", "suspect", "p_beyond", "p_teachable", "p_mastered"}
+    rows = read_rows(run_copy / "probe/estimates.parquet")
+    write_rows(run_copy / "probe/estimates.parquet", [{k: v for k, v in row.items() if k not in new} for row in rows])
+    files = build_report(run_copy)
+    assert read_json(files.json)["probing"]["stopped"] == {}
+    assert "8 attempts each" in text_of(files.html.read_text(encoding="utf-8"))
+
+
 def test_nan_becomes_null(run_copy: Path) -> None:
     runs = read_rows(run_copy / "sft/runs.parquet")
     runs[0]["final_loss"] = float("nan")

@@ -15,6 +15,7 @@ import torch
 
 from teachable.engines.attention import install
 from teachable.engines.prefill import PromptReader
+from teachable.engines.prefixes import block_keys
 from teachable.engines.sampling import Rules, draw, stream_keys, uniforms
 from teachable.engines.slots import Slots
 from teachable.engines.stops import StopWatch
@@ -34,10 +35,12 @@ class Job:
     done: asyncio.Future[list[Completion]]
     started: int = 0
     finished: dict[int, Completion] = field(default_factory=dict)
-    keys: np.ndarray = field(init=False)
+    stream_keys: np.ndarray = field(init=False)
+    block_keys: list[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keys = stream_keys(self.request, self.prompt_ids)
+        self.stream_keys = stream_keys(self.request, self.prompt_ids)
+        self.block_keys = block_keys(self.prompt_ids)
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Batch:
         self._is_eos[list(eos)] = True
         ours = install(model)
         self._reader = PromptReader(model, context, by_blocks=ours, prefix_bytes=prefix_bytes)
-        self._slots = Slots(model.config.num_hidden_layers, by_width=ours)
+        self._slots = Slots(model.config.num_hidden_layers, capacity, ours=ours)
         self.rows: dict[int, Row] = {}  # by seat
         self._free = list(range(capacity))[::-1]
         self._length = np.zeros(capacity, dtype=np.int64)  # positions filled
@@ -105,10 +108,12 @@ class Batch:
         for row in rows:
             jobs.setdefault(id(row.job), (row.job, []))[1].append(row)
         prompts = list(jobs.values())
-        for some, layers in self._reader.read([job.prompt_ids for job, _ in prompts]):
+        ids, keys = [job.prompt_ids for job, _ in prompts], [job.block_keys for job, _ in prompts]
+        for some, layers in self._reader.read(ids, keys):
             seats = np.concatenate([self._seat(*prompts[i]) for i in some])
-            source_rows = np.repeat(np.arange(len(some)), [len(prompts[i][1]) for i in some])
-            self._slots.admit(seats, self._length[seats] + 1, layers, source_rows)
+            rows = np.repeat(np.arange(len(some)), [len(prompts[i][1]) for i in some])
+            known_by = [keys[some[row]][-1] if keys[some[row]] else b"" for row in rows]
+            self._slots.admit(seats, self._length[seats] + 1, known_by, layers, rows)
 
     def _seat(self, job: Job, rows: Sequence[Row]) -> np.ndarray:
         """Seats for rows of one job."""
@@ -124,7 +129,7 @@ class Batch:
         self._made[seats] = 0
         self._limit[seats] = request.max_tokens
         self._last[seats] = job.prompt_ids[-1]
-        self._keys[seats] = job.keys[[row.sample for row in rows]]
+        self._keys[seats] = job.stream_keys[[row.sample for row in rows]]
         self._rules.temperature[seats] = request.temperature
         self._rules.top_k[seats] = request.top_k
         self._rules.top_p[seats] = request.top_p
@@ -139,7 +144,7 @@ class Batch:
         n_run = max(n, MIN_ROWS)  # what is past n is nobody's
         at, last = np.zeros((2, n_run), dtype=np.int64)
         at[:n], last[:n] = self._length[seats], self._last[seats]
-        self._slots.aim(at, n_run - n)
+        self._slots.aim(self._length, n_run - n)
         logits_B_V = self._forward(last, at)[:n]
         made = self._made[seats]
         rules = self._rules
@@ -151,7 +156,7 @@ class Batch:
         self._made[seats] += 1
         self._length[seats] += 1
         left = self._leave(seats, tokens)
-        self._slots.grow(self._length + 1)
+        self._slots.grow(self._length)
         return left
 
     def _forward(self, last_B: np.ndarray, at_B: np.ndarray) -> torch.Tensor:

@@ -67,8 +67,9 @@ class EngineConfig(BaseModel):
     def _kind_has_what_it_needs(self) -> Self:
         if self.kind == "openai" and not self.base_url.startswith(("http://", "https://")):
             raise ValueError("an openai engine needs a base_url such as http://localhost:8000/v1")
-        if "@" in urlsplit(self.base_url).netloc or urlsplit(self.base_url).query:
-            raise ValueError("a base_url holds no user name and no query; name the key's variable in api_key_env")
+        address = urlsplit(self.base_url)
+        if "@" in address.netloc or address.query:
+            raise ValueError("a base_url holds no password and no query: name the key's variable in api_key_env")
         if self.kind == "openai" and not self.model:
             raise ValueError("an openai engine needs the model's name on the server")
         if self.kind == "scripted" and not self.model:
@@ -91,7 +92,8 @@ def engine_from(text: str) -> dict[str, Any]:
     if kind == "transformers":
         return {"kind": kind, "model": rest}
     if kind == "openai":
-        model, at, url = rest.rpartition("@")
+        model, at, url = rest.partition("@http")
+        url = f"http{url}"
         if not at or not model or not url.startswith(("http://", "https://")):
             raise ValueError(f"{text!r} is no openai engine. Write openai:MODEL@http://HOST:PORT/v1")
         return {"kind": kind, "model": model, "base_url": url}

@@ -67,7 +67,9 @@ def _sentence(error: Exception, model: str, what: str) -> TeachableError:
         return TeachableError(f"the {what} needs a package that is missing: {first}", where=model, mend="Install it")
     if isinstance(error, SafetensorError):
         return TeachableError(
-            f"the weights can't be read: {first}", where=model, mend="Copy the model again; a file is cut short or broken"
+            f"the weights can't be read: {first}",
+            where=model,
+            mend="Copy the model again; a file is cut short or broken",
         )
     folder = Path(model)
     if what == "model" and folder.is_dir() and (folder / "config.json").is_file():

@@ -29,6 +29,7 @@ _OPTIONAL: dict[str, tuple[float, ...] | None] = {
     "min_p": (0.0,),
     "repetition_penalty": (1.0,),
 }
+_OTHER_NAMES = {"n": ("n_cmpl",)}  # llama.cpp says that of more samples than it has slots
 _COMMON = {"n", "temperature", "top_p"}
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "stop")
 
@@ -95,7 +96,8 @@ class Parameters:
         if "max_tokens" in body and "max_completion_tokens" in fault.message:
             self._max_tokens = "max_completion_tokens"
             return {"max_tokens"}
-        found = {name for name in _spare(body) if _names(fault, name)}
+        spare = _spare(body)
+        found = {name for name in spare if any(_names(fault, one) for one in (name, *_OTHER_NAMES.get(name, ())))}
         self._refused |= found
         return found
 

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from teachable.engines.attention import NO_MASK, with_attention
-from teachable.engines.prefixes import PrefixStore, block_keys
-from teachable.engines.slots import BLOCK, Layer
+from teachable.engines.blocks import BLOCK, Layer
+from teachable.engines.prefixes import PrefixStore
 
 MAX_POSITIONS = 8192  # read in one pass of the model: what it computes on the way must fit into memory
 
@@ -40,17 +40,22 @@ class PromptReader:
         self._store = PrefixStore(prefix_bytes) if by_blocks and prefix_bytes else None
         self._n_layers: int = model.config.num_hidden_layers
 
-    def read(self, prompts: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], list[Layer]]]:
+    def read(
+        self, prompts: Sequence[Sequence[int]], keys: Sequence[Sequence[bytes]]
+    ) -> Iterator[tuple[list[int], list[Layer]]]:
         """Read all but each prompt's last token, which is its rows' first decoding step.
 
+        Args:
+            prompts: token ids.
+            keys: each one's `block_keys`.
+
         Yields:
-            Which of the prompts, and their keys and values a layer: [prompts, kv heads, positions, head dim]. What
-            lies behind a prompt's own positions means nothing.
+            Which of the prompts, all of the same number of blocks, and their keys and values a layer: [prompts, kv
+            heads, positions, head dim]. What lies behind a prompt's own positions means nothing.
         """
         if self._store is None:
-            yield from self._read_alike(prompts, range(len(prompts)), [[] for _ in prompts])
+            yield from self._read_alike(prompts, range(len(prompts)), keys)
             return
-        keys = [block_keys(ids) for ids in prompts]
         first, later = self._take_turns(keys)
         for some in (first, later):
             yield from self._read_alike(prompts, some, keys)
@@ -169,4 +174,3 @@ def _causal(n_queries: int, width: int, device: torch.device) -> torch.Tensor:
     """The mask of the last queries of `width` positions, [queries, width]: each sees what is not after it."""
     with torch.inference_mode(False):
         return torch.ones((n_queries, width), dtype=torch.bool, device=device).tril(width - n_queries)
-

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from teachable.engines.slots import BLOCK, Layer
+from teachable.engines.blocks import BLOCK, Layer
 
 
 def block_keys(prompt_ids: Sequence[int]) -> list[bytes]:

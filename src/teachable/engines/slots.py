@@ -2,10 +2,11 @@
 
 Rows of different lengths decode together. Each lies in a slot of a pool whose width is a step of its own length, and
 is copied into a slot of the next width when it has outgrown it; so no row is read much wider than it is, and no row's
-numbers depend on how long its neighbours are. Rows leave as they finish and others take their slots.
+numbers depend on how long its neighbours are. Rows leave as they finish and others take their slots. The whole blocks of
+a long prompt are in a tile (`shared.py`), and its rows' slots begin behind them.
 
 A model whose attention does not go through transformers' registry keeps its own: then all rows lie in one pool as wide
-as the longest, and are read under a mask.
+as the longest, with their whole prompts, and are read under a mask.
 """
 
 from __future__ import annotations
@@ -18,21 +19,13 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from teachable.engines.attention import NO_MASK, with_attention
+from teachable.engines.blocks import BLOCK, Layer, empty, slot_width, visible
+from teachable.engines.shared import Shared, merge, partial_attention
 
-# Prompts are read in blocks of this many positions, and no slot is narrower. Attention rounds by the width that it
-# reads; every width is a function of the row's own length, never of its neighbours'.
-BLOCK = 32
 ROOM = 32  # slots are added to a pool at least this many at a time
-
-Layer = tuple[torch.Tensor, torch.Tensor]  # keys and values: [rows, kv heads, positions, head dim]
-
-
-def slot_width(n_positions: int) -> int:
-    """The width of the slots that rows of so many positions lie in: BLOCK times 1, 1.5, 2, 3, 4, 6, 8, ..."""
-    width = BLOCK
-    while width < n_positions:
-        width = width * 3 // 2 if width & (width - 1) == 0 else width * 4 // 3
-    return width
+# Prompts of more tokens than this go into tiles. For shorter ones the two parts of the attention cost more than they
+# save.
+SHARE_FROM = 96
 
 
 class Part(NamedTuple):
@@ -46,53 +39,49 @@ class Part(NamedTuple):
 
 
 class Pool:
-    """Slots of one width; those of `seats` are in use, in that order."""
+    """Slots of one width; those of `seats` are in use, in that order.
 
-    def __init__(self, width: int, like: Sequence[Layer]) -> None:
+    Args:
+        width: positions a slot.
+        behind: the slots hold what follows the shared part of a prompt.
+        like: keys and values a layer of the same model.
+    """
+
+    def __init__(self, width: int, *, behind: bool, like: Sequence[Layer]) -> None:
         self.width = width
+        self.behind = behind
         self.seats = np.zeros(0, dtype=np.int64)
-        self.layers = [_empty(0, width, layer) for layer in like]
-        keys = like[0][0]
-        self._positions = torch.arange(width, device=keys.device)
-        self._seen = keys.new_zeros(())
-        self._unseen = keys.new_full((), torch.finfo(keys.dtype).min)
-
-    @property
-    def room(self) -> int:
-        """Slots that there are, in use or not."""
-        return self.layers[0][0].shape[0]
+        self.layers = [empty(0, width, layer) for layer in like]
 
     def aim(self, at: np.ndarray, first: int) -> Part:
-        """Rows in slots 0, 1, ... write at positions `at`, and see what is not behind them; `first` is their first."""
+        """Rows in slots 0, 1, ... write at positions `at`, and see what is not after them; `first` is their first."""
         keys = self.layers[0][0]
-        n_kv = keys.shape[1]
-        lanes = np.arange(len(at) * n_kv)
-        at_lane = np.repeat(at, n_kv)
-        places = torch.from_numpy(lanes * self.width + at_lane).to(keys.device)
-        behind = self._positions > torch.from_numpy(at_lane).to(keys.device)[:, None, None]
-        return Part(self, first, first + len(at), places, torch.where(behind, self._unseen, self._seen))
+        at_lane = np.repeat(at, keys.shape[1])
+        places = torch.from_numpy(np.arange(len(at_lane)) * self.width + at_lane).to(keys.device)
+        return Part(self, first, first + len(at), places, visible(at_lane, self.width, keys))
 
     def reserve(self, n_slots: int) -> None:
         """Make room; what is in use stays. A pool that has become much too large gives room back."""
-        if n_slots <= self.room and (self.room <= 4 * n_slots or self.room <= 2 * ROOM):
+        room = self.layers[0][0].shape[0]
+        if n_slots <= room and (room <= 4 * n_slots or room <= 2 * ROOM):
             return
         n_new = -(-(n_slots + n_slots // 4) // ROOM) * ROOM
         kept = len(self.seats)
         for i, old in enumerate(self.layers):
-            new = _empty(n_new, self.width, old)
+            new = empty(n_new, self.width, old)
             for mine, theirs in zip(new, old, strict=True):
                 mine[:kept] = theirs[:kept]
             self.layers[i] = new
 
-    def extend(self, seats: np.ndarray, source: Sequence[Layer], source_rows: np.ndarray) -> None:
-        """Put rows into slots behind those in use: row i is a copy of `source_rows[i]` of `source`."""
+    def extend(self, seats: np.ndarray, source: Sequence[Layer], source_rows: np.ndarray, start: int = 0) -> None:
+        """Put rows into slots behind those in use: row i is `source_rows[i]` of `source`, from position `start` on."""
         first, last = len(self.seats), len(self.seats) + len(seats)
         self.reserve(last)
         rows = torch.from_numpy(source_rows).to(source[0][0].device)
         for mine, theirs in zip(self.layers, source, strict=True):
             for to, of in zip(mine, theirs, strict=True):
-                n = min(self.width, of.shape[2])
-                to[first:last, :, :n] = of[rows, :, :n]
+                n = min(self.width, of.shape[2] - start)
+                to[first:last, :, :n] = of[rows, :, start : start + n]
         self.seats = np.concatenate([self.seats, seats])
 
     def remove(self, gone: np.ndarray) -> None:
@@ -107,11 +96,22 @@ class Pool:
             self.seats[holes] = self.seats[movers]
         self.seats = self.seats[:n_stay]
 
+    def attend(self, layer: int, part: Part, query: torch.Tensor, scale: float) -> torch.Tensor:
+        """Attention of a part's rows, [rows, kv heads, group, D]: [rows, kv heads, group, D], or [..., D + 2] where
+        another part is to be merged with it.
 
-def _empty(n_slots: int, width: int, like: Layer) -> Layer:
-    """Room for keys and values. Zeros, since what is masked is still multiplied (by nothing), and must be finite."""
-    keys, values = (t.new_zeros((n_slots, t.shape[1], width, t.shape[3])) for t in like)
-    return keys, values
+        Query heads that share a key head are the rows of one matrix product, so that keys are neither copied nor read
+        once a head.
+        """
+        n_lanes = len(part.places)
+        keys, values = (t.view(-1, self.width, t.shape[-1])[:n_lanes] for t in self.layers[layer])
+        folded = query.flatten(0, 1)
+        if self.behind:
+            mixed = partial_attention(folded, keys, values, part.mask, scale)
+        else:
+            scores = torch.baddbmm(part.mask, folded, keys.transpose(1, 2), alpha=scale)
+            mixed = torch.bmm(torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype), values)
+        return mixed.view(*query.shape[:3], -1)
 
 
 class SlotLayer(CacheLayerMixin):
@@ -122,7 +122,7 @@ class SlotLayer(CacheLayerMixin):
     def __init__(self, slots: Slots, index: int) -> None:
         super().__init__()
         self._slots = slots
-        self.index = index
+        self._index = index
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -137,32 +137,27 @@ class SlotLayer(CacheLayerMixin):
             The keys and values of the first pool's rows, which are all rows if there is one pool.
         """
         for part in self._slots.parts:
-            for tensor, new in zip(part.pool.layers[self.index], (key_states, value_states), strict=True):
-                width = tensor.shape[-1]
-                tensor.view(-1, width).index_copy_(0, part.places, new[part.first : part.last].reshape(-1, width))
-        keys, values = self._slots.parts[0].pool.layers[self.index]
-        n = self._slots.parts[0].last
-        return with_attention(keys[:n], self.attend), values[:n]
+            for tensor, new in zip(part.pool.layers[self._index], (key_states, value_states), strict=True):
+                dim = tensor.shape[-1]
+                tensor.view(-1, dim).index_copy_(0, part.places, new[part.first : part.last].reshape(-1, dim))
+        first = self._slots.parts[0]
+        keys, values = (tensor[: first.last] for tensor in first.pool.layers[self._index])
+        return with_attention(keys, self.attend), values
 
     def attend(self, query: torch.Tensor, scale: float) -> torch.Tensor:
-        """Attention of one query a row, [B, H, 1, D] -> [B, 1, H, D].
-
-        Query heads that share a key head are folded into the rows of one matrix product, so that keys are neither
-        copied nor read once a head.
-        """
-        n_rows, n_heads, _, width = query.shape
-        mixed = []
+        """Attention of one query a row, [B, H, 1, D] -> [B, 1, H, D]."""
+        n_rows, n_heads, _, dim = query.shape
+        n_kv = self._slots.parts[0].pool.layers[self._index][0].shape[1]
+        query = query.view(n_rows, n_kv, n_heads // n_kv, dim)
+        alone, behind = [], []
         for part in self._slots.parts:
-            keys, values = part.pool.layers[self.index]
-            n_kv = keys.shape[1]
-            n_lanes = (part.last - part.first) * n_kv
-            folded = query[part.first : part.last].reshape(n_lanes, n_heads // n_kv, width)
-            keys, values = (t.view(-1, part.pool.width, t.shape[-1])[:n_lanes] for t in (keys, values))
-            scores = torch.baddbmm(part.mask, folded, keys.transpose(1, 2), alpha=scale)
-            weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(values.dtype)
-            mixed.append(torch.bmm(weights, values))
-        out = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
-        return out.view(n_rows, 1, n_heads, out.shape[-1])
+            mixed = part.pool.attend(self._index, part, query[part.first : part.last], scale)
+            (behind if part.pool.behind else alone).append(mixed)
+        if behind:
+            own = torch.cat(behind)
+            shared = self._slots.shared.attend(self._index, query[n_rows - len(own) :], scale)
+            alone.append(merge(own, shared).to(query.dtype))
+        return torch.cat(alone).view(n_rows, 1, n_heads, -1)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self._slots.width, 0
@@ -179,96 +174,112 @@ class Slots:
 
     Args:
         n_layers: of the model.
-        by_width: rows may lie in pools of several widths.
+        capacity: seats that there are.
+        ours: the model attends as our keys say, so that rows may lie in several pools and behind tiles.
     """
 
-    def __init__(self, n_layers: int, *, by_width: bool) -> None:
+    def __init__(self, n_layers: int, capacity: int, *, ours: bool) -> None:
         self.cache = Cache(layers=[SlotLayer(self, i) for i in range(n_layers)])
         self.parts: list[Part] = []
-        self._pools: dict[int, Pool] = {}
-        self._by_width = by_width
+        self.shared = Shared(capacity)
+        self._ours = ours
+        self._pools: dict[tuple[bool, int], Pool] = {}  # by (behind, width), in this order
+        self._start = np.zeros(capacity, dtype=np.int64)  # by seat: positions of its prompt that are in a tile
 
     @property
     def width(self) -> int:
         """The widest pool's."""
-        return max(self._pools)
+        return max(pool.width for pool in self._pools.values())
 
     def seats(self) -> np.ndarray:
         """The seats of all rows in the order in which they decode."""
         return np.concatenate([np.zeros(0, dtype=np.int64), *[pool.seats for pool in self._pools.values()]])
 
     def admit(
-        self, seats: np.ndarray, n_positions: np.ndarray, source: Sequence[Layer], source_rows: np.ndarray
+        self, seats: np.ndarray, n_prompt: np.ndarray, keys: Sequence[bytes], source: Sequence[Layer], rows: np.ndarray
     ) -> None:
-        """Put new rows into slots.
+        """Put new rows into slots. Their prompts have the same number of blocks.
 
         Args:
             seats: whose they are.
-            n_positions: [rows] that each needs for its next step.
+            n_prompt: [rows] tokens of each one's prompt.
+            keys: for each row, what its prompt's whole blocks are known by.
             source: keys and values of their prompts.
-            source_rows: row i's prompt in `source`; one prompt may serve many rows.
+            rows: row i's prompt in `source`; one prompt may serve many rows.
         """
-        widths = np.array([slot_width(int(n)) for n in n_positions])
-        if not self._by_width:
-            widths[:] = max([*widths, *self._pools])
+        start = (int(n_prompt.max()) - 1) // BLOCK * BLOCK
+        if not self._ours or start < SHARE_FROM:
+            start = 0
+        self._start[seats] = start
+        if start:
+            self.shared.admit(seats, keys, source, rows, start)
+        widths = np.array([slot_width(int(n)) for n in n_prompt - start])
+        if not self._ours:
+            widths[:] = max([*widths, *[pool.width for pool in self._pools.values()]])
             self._widen(int(widths[0]))
         for width in np.unique(widths):
-            chosen = np.flatnonzero(widths == width)
-            self._pool(int(width), source).extend(seats[chosen], source, source_rows[chosen])
+            some = np.flatnonzero(widths == width)
+            self._pool(start > 0, int(width), source).extend(seats[some], source, rows[some], start)
 
-    def grow(self, n_positions: np.ndarray) -> None:
-        """Move rows that have outgrown their slots; `n_positions`, by seat, are what each needs for its next step."""
+    def grow(self, length: np.ndarray) -> None:
+        """Move rows that have outgrown their slots; `length`, by seat, are the positions that are filled."""
         for pool in sorted(self._pools.values(), key=lambda pool: -pool.width):
-            growing = n_positions[pool.seats] > pool.width
+            growing = length[pool.seats] - self._start[pool.seats] >= pool.width
             if growing.any():
-                if not self._by_width:
+                if not self._ours:
                     growing[:] = True
                 rows = np.flatnonzero(growing)
-                self._pool(slot_width(pool.width + 1), pool.layers).extend(pool.seats[rows], pool.layers, rows)
-                self._remove(pool, growing)
+                wider = self._pool(pool.behind, slot_width(pool.width + 1), pool.layers)
+                wider.extend(pool.seats[rows], pool.layers, rows)
+                self._take_out(pool, growing)
 
     def remove(self, seats: np.ndarray) -> None:
         """Take the rows of these seats out."""
+        self.shared.remove(seats)
         for pool in list(self._pools.values()):
             leaving = np.isin(pool.seats, seats)
             if leaving.any():
-                self._remove(pool, leaving)
+                self._take_out(pool, leaving)
 
-    def _remove(self, pool: Pool, gone: np.ndarray) -> None:
-        pool.remove(gone)
-        if not len(pool.seats):
-            del self._pools[pool.width]
+    def aim(self, length: np.ndarray, n_dummies: int) -> None:
+        """Prepare a step in which every row writes its next position; `length`, by seat, are those that are filled.
 
-    def aim(self, at: np.ndarray, n_dummies: int) -> None:
-        """Prepare a step in which each row, in the order of `seats`, writes at its position `at`.
-
-        The last `n_dummies` rows are nobody's: they write into slots that are not in use.
+        `n_dummies` rows behind the others are nobody's: they write into slots that are not in use.
         """
         self.parts = []
         first = 0
-        for i, pool in enumerate(self._pools.values()):
-            n = len(pool.seats)
-            if i == len(self._pools) - 1 and n_dummies:
-                n += n_dummies
-                pool.reserve(n)
-            self.parts.append(pool.aim(at[first : first + n], first))
-            first += n
+        for pool in self._pools.values():
+            at = length[pool.seats] - self._start[pool.seats]
+            if pool is list(self._pools.values())[-1]:
+                at = np.concatenate([at, np.zeros(n_dummies, dtype=np.int64)])
+                pool.reserve(len(at))
+            self.parts.append(pool.aim(at, first))
+            first += len(at)
+        behind = [pool.seats for pool in self._pools.values() if pool.behind]
+        if behind:
+            self.shared.aim(np.concatenate(behind), n_dummies)
 
     def mask(self) -> torch.Tensor:
         """The mask of the next step for a model that keeps its own attention, additive, [rows, 1, 1, width]."""
-        if self._by_width:
+        if self._ours:
             return NO_MASK
         [part] = self.parts
         return part.mask.view(part.last, -1, 1, part.pool.width)[:, :1]
 
-    def _pool(self, width: int, like: Sequence[Layer]) -> Pool:
-        if width not in self._pools:
-            self._pools[width] = Pool(width, like)
+    def _pool(self, behind: bool, width: int, like: Sequence[Layer]) -> Pool:
+        if (behind, width) not in self._pools:
+            self._pools[behind, width] = Pool(width, behind=behind, like=like)
             self._pools = dict(sorted(self._pools.items()))
-        return self._pools[width]
+        return self._pools[behind, width]
+
+    def _take_out(self, pool: Pool, gone: np.ndarray) -> None:
+        pool.remove(gone)
+        if not len(pool.seats):
+            del self._pools[pool.behind, pool.width]
 
     def _widen(self, width: int) -> None:
         """Move all rows into one pool of this width."""
         for narrow in [pool for pool in self._pools.values() if pool.width < width]:
-            self._pool(width, narrow.layers).extend(narrow.seats, narrow.layers, np.arange(len(narrow.seats)))
-            del self._pools[narrow.width]
+            wide = self._pool(False, width, narrow.layers)
+            wide.extend(narrow.seats, narrow.layers, np.arange(len(narrow.seats)))
+            del self._pools[False, narrow.width]

@@ -140,6 +140,19 @@ def _why_ambiguous(attempts: Sequence[Attempt], n_undecided: int, stopped: str) 
     return f"{n_undecided} of {len(attempts)} attempts could not be decided: {causes.most_common(1)[0][0]}"
 
 
+def always_the_same(attempts: Sequence[Attempt]) -> bool:
+    """Whether every prompt got one and the same answer each time, as from a server that decodes greedily.
+
+    Said only where at least 20 prompts have two attempts or more: of fewer, a sure model may do that.
+    """
+    texts: dict[str, set[str]] = {}
+    counts = Counter(attempt.prompt_id for attempt in attempts if attempt.finish_reason != "error")
+    for attempt in attempts:
+        if counts[attempt.prompt_id] > 1 and attempt.finish_reason != "error":
+            texts.setdefault(attempt.prompt_id, set()).add(attempt.text)
+    return len(texts) >= 20 and all(len(found) == 1 for found in texts.values())
+
+
 def probe_stats(estimates: Sequence[Estimate]) -> dict[str, Any]:
     """Counts of a probe for its `stats.json`; spending and time are added by who measured them."""
     by_domain: dict[str, Counter[str]] = {}

@@ -219,6 +219,8 @@ def _sentence(problem: Mapping[str, Any], model: type[BaseModel], extra: Collect
         return f"the field {str(location[-1])!r} is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = repr(problem["input"])
+    if isinstance(problem["input"], Mapping):  # of several fields together; the message names them
+        return f"{message[:1].lower()}{message[1:]}"
     return f"{message[:1].lower()}{message[1:]} (it is {given if len(given) <= 60 else given[:57] + '...'})"
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from teachable.engines.ledgered import Ledgered
-from teachable.probe import ProbeConfig, ProbeResult, probe, probe_stats
+from teachable.probe import ProbeConfig, ProbeResult, always_the_same, probe, probe_stats
 from teachable.recipe.sampling import asking, finish, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.records import ZONES, Progress, Prompt
@@ -77,8 +77,13 @@ def _write(ctx: StageContext, found: ProbeResult, engines: list[Ledgered], secon
     if found.stopped is not None:
         raise found.stopped
     note = ", ".join(f"{stats['zones'][zone]} {zone}" for zone in ZONES)
+    note += f"; {stats['samples_per_prompt']:g} samples a prompt"
+    if ctx.config_as(ProbeConfig).temperature > 0 and always_the_same(found.attempts):
+        note += (
+            "; EVERY PROMPT GOT ONE ANSWER EACH TIME: the engine seems to decode greedily, so zones mean nothing"
+        )
     return StageOutcome(
-        note=f"{note}; {stats['samples_per_prompt']:g} samples a prompt",
+        note=note,
         prompts=len(found.estimates),
         completions=found.completions,
         tokens_in=sum(one.tokens_in for one in spent),

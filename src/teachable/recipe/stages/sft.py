@@ -92,9 +92,7 @@ def _jobs(ctx: StageContext, config: SftConfig) -> list[SftJob]:
     sets = [one for one in selected["arms"] if one["n_examples"]]
     if not sets:
         what = "the selection holds no examples to train on" if selected["arms"] else "the selection made no arms"
-        raise TeachableError(
-            what, where="sft", mend="List arms in the select stage, or lower its bar if all are empty"
-        )
+        raise TeachableError(what, where="sft", mend="List arms in the select stage, or lower its bar if all are empty")
     # The arms were chosen at one budget and differ by less than an example: the same steps for all.
     n_steps = max(1, min(int(one["n_tokens"]) for one in sets) // config.tokens_per_step)
     jobs = []
