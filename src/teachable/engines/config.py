@@ -103,7 +103,7 @@ def engine_from(text: str) -> dict[str, Any]:
         raise ValueError(
             f"{text!r}: vLLM is used as a server. Start `vllm serve MODEL` and write openai:MODEL@http://localhost:8000/v1"
         )
-    if "/" in text or Path(text).is_dir():
+    if text and ("/" in text or Path(text).is_dir()):
         return {"kind": "transformers", "model": text}
     raise ValueError(
         f"there is no engine {text!r}. Write transformers:MODEL, openai:MODEL@http://HOST:PORT/v1 "

@@ -27,24 +27,22 @@ MIN_LANES = 4
 def partial_attention(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """Attention before it is normalised: queries [L, M, D] against [L, W, D], additive mask [L, 1, W].
+    """Attention over some of the positions: queries [L, M, D] against [L, W, D], additive mask [L, 1, W].
 
     Returns:
-        [L, M, D + 2] in float32: the weighted sum of values, the largest score, and the sum of weights.
+        [L, M, D + 1] in float32: the attention over these positions alone, and the logarithm of its normaliser.
     """
-    scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=scale).float()
-    largest = scores.amax(-1, keepdim=True)
-    weights = scores.sub_(largest).exp_()
-    mixed = torch.bmm(weights.to(values.dtype), values)
-    return torch.cat([mixed.float(), largest, weights.sum(-1, keepdim=True)], dim=-1)
+    scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=scale)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32)
+    # The largest weight is exp(largest score) over the normaliser: cheaper than a sum of exponentials once more.
+    normaliser = scores.amax(-1, keepdim=True).float() - weights.amax(-1, keepdim=True).log()
+    return torch.cat([torch.bmm(weights.to(values.dtype), values).float(), normaliser], dim=-1)
 
 
 def merge(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """The attention over two sets of positions, from the parts [..., D + 2] over each: [..., D]."""
-    largest = torch.maximum(one[..., -2:-1], other[..., -2:-1])
-    share, rest = (one[..., -2:-1] - largest).exp_(), (other[..., -2:-1] - largest).exp_()
-    mixed = one[..., :-2] * share + other[..., :-2] * rest
-    return mixed / (one[..., -1:] * share + other[..., -1:] * rest)
+    """The attention over two sets of positions, from what `partial_attention` gives for each, [..., D + 1]."""
+    share = torch.sigmoid(one[..., -1:] - other[..., -1:])
+    return torch.lerp(other[..., :-1], one[..., :-1], share)
 
 
 class Tiles:
@@ -178,7 +176,7 @@ class Shared:
         self._lanes = torch.from_numpy(lane_of_row).to(device)
 
     def attend(self, layer: int, query: torch.Tensor, scale: float) -> torch.Tensor:
-        """The part of the attention that lies in tiles: [B, Hkv, group, D] -> [B, Hkv, group, D + 2]."""
+        """The part of the attention that lies in tiles: [B, Hkv, group, D] -> [B, Hkv, group, D + 1]."""
         _, n_kv, group, dim = query.shape
         found = []
         for tiles, rows, mask in self._aims:

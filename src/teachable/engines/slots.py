@@ -97,7 +97,7 @@ class Pool:
         self.seats = self.seats[:n_stay]
 
     def attend(self, layer: int, part: Part, query: torch.Tensor, scale: float) -> torch.Tensor:
-        """Attention of a part's rows, [rows, kv heads, group, D]: [rows, kv heads, group, D], or [..., D + 2] where
+        """Attention of a part's rows, [rows, kv heads, group, D]: [rows, kv heads, group, D], or [..., D + 1] where
         another part is to be merged with it.
 
         Query heads that share a key head are the rows of one matrix product, so that keys are neither copied nor read
