@@ -11,9 +11,9 @@ for Jeffreys'. `ceiling` rows are the best that any rule can reach which knows t
 - wrong among early: among all that stopped before `max_samples`, whatever the reason.
 - rounds: how often the engine is waited for.
 
-Levels: the component that a pass rate was drawn from, or a noisy one: fifths of the logit of the pass rate plus a normal
-error of `NOISE`. "Cut off" raises `Stopped` in the engine, which the probe did not see coming; "fixed 5" and "fixed 10"
-are what round-robin would have got for as much.
+Levels: the component that a pass rate was drawn from, or a noisy one: fifths of the logit of the pass rate plus a
+normal error of `NOISE`. "Cut off" raises `Stopped` in the engine, which the probe did not see coming; "fixed 5" and
+"fixed 10" are what round-robin would have got for as much.
 """
 
 from __future__ import annotations
@@ -193,14 +193,15 @@ def figures(estimates: Sequence[Estimate], pool: Pool, most: int) -> dict[str, f
 
 
 def summary(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Means and standard errors over seeds, and the worst seed for the promise."""
+    """Means and standard errors over seeds, and the worst seeds for the promise."""
     found: dict[str, Any] = {}
     for name in COLUMNS:
         values = np.array([run[name] for run in runs])
         values = values[~np.isnan(values)]
         se = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
         found[name] = (float(values.mean()), se) if len(values) else (float("nan"), 0.0)
-    found["worst_decided"] = max((run["wrong_decided"] for run in runs), default=float("nan"))
+    for name in ("decided", "early"):
+        found[f"worst_{name}"] = max((run[f"wrong_{name}"] for run in runs), default=float("nan"))
     return found
 
 
@@ -211,10 +212,12 @@ def table_row(name: str, found: dict[str, Any]) -> str:
         mean, se = found[column]
         return "" if np.isnan(mean) else f"{mean:.{digits}f} ± {se:.{digits}f}"
 
-    worst = found["worst_decided"]
+    def worst(name: str) -> str:
+        return "" if np.isnan(found[name]) else f"{found[name]:.4f}"
+
     return (
         f"| {name} | {cell('samples', 2)} | {cell('accuracy', 4)} | {cell('f1', 4)} | {cell('wrong_decided', 4)} | "
-        f"{'' if np.isnan(worst) else f'{worst:.4f}'} | {cell('wrong_early', 4)} | {found['rounds'][0]:.0f} | "
+        f"{worst('worst_decided')} | {cell('wrong_early', 4)} | {worst('worst_early')} | {found['rounds'][0]:.0f} | "
         f"{found['seconds'][0]:.1f} |"
     )
 
@@ -249,8 +252,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     pools = [draw_pool(seed, args.prompts) for seed in range(args.seeds)]
-    print("| | samples/prompt | zone accuracy | F1 | wrong/decided | worst seed | wrong/early | rounds | seconds |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| | samples/prompt | zone accuracy | F1 | wrong/decided | worst | wrong/early | worst | rounds | seconds |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     cases: dict[str, Any] = {}
     for case in CASES:
         runs = [try_case(case, pool, seed) for seed, pool in enumerate(pools)]
@@ -261,7 +264,7 @@ def main() -> None:
     for column, samples, most in CEILINGS:
         accuracy, f1 = ceiling(*kinds[column], most, LOW, HIGH).at(samples)
         ceilings.append({"column": column, "samples": samples, "at_most": most, "accuracy": accuracy, "f1": f1})
-        print(f"| ceiling, level {column}, at most {most} | {samples} | {accuracy:.4f} | {f1:.4f} | | | | | |")
+        print(f"| ceiling, level {column}, at most {most} | {samples} | {accuracy:.4f} | {f1:.4f} | | | | | | |")
     small = [small_pools(*how, price) for how in ((60, 200), (300, 60)) for price in (None, 0.0)]
     print("\n| prompts | pools | price | samples/prompt | F1 | wrong/decided |\n| --- | --- | --- | --- | --- | --- |")
     for one, price in zip(small, ("default", "0") * 2, strict=True):

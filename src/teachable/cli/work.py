@@ -64,6 +64,15 @@ def carry_out(
         print(_summary_line(summary))
 
 
+_RESULTS = {"probe": "estimates.parquet", "select": "decisions.parquet"}
+
+
+def _results(summary: RunSummary) -> str:
+    """The run folder, or the file that answers the question where the run ends with probing or selection."""
+    name, entry = list(summary.entries.items())[-1]
+    return str(summary.run / name / _RESULTS[entry.kind]) if entry.kind in _RESULTS else str(summary.run)
+
+
 def _report(run: Path) -> str:
     path = run / "report.html"
     return f" (report: {path})" if path.is_file() else ""
@@ -83,7 +92,7 @@ def _summary_line(summary: RunSummary) -> str:
         return f"{summary.recipe}: everything is up to date in {summary.run}{_report(summary.run)}"
     seconds = sum(summary.entries[name].seconds for name in summary.ran)
     sentence = verdict(summary.run) if "evaluate" in summary.entries else None
-    line = f"{summary.recipe}: done in {duration(seconds)}, results in {summary.run}{_report(summary.run)}"
+    line = f"{summary.recipe}: done in {duration(seconds)}, results in {_results(summary)}{_report(summary.run)}"
     return f"{sentence}\n{line}" if sentence else line
 
 

@@ -89,7 +89,7 @@ class Batch:
         self._is_eos[list(eos)] = True
         ours = install(model)
         self._reader = PromptReader(model, context, by_blocks=ours, prefix_bytes=prefix_bytes)
-        self._slots = Slots(model.config.num_hidden_layers, capacity, ours=ours)
+        self._slots = Slots(model.config, capacity, ours=ours)
         self.rows: dict[int, Row] = {}  # by seat
         self._free = list(range(capacity))[::-1]
         self._length = np.zeros(capacity, dtype=np.int64)  # positions filled

@@ -59,6 +59,7 @@ class PromptReader:
         first, later = self._take_turns(keys)
         for some in (first, later):
             yield from self._read_alike(prompts, some, keys)
+        self._store.trim()  # not before, since what was counted on must stay until it is read
 
     def _take_turns(self, keys: Sequence[Sequence[bytes]]) -> tuple[list[int], list[int]]:
         """Split prompts so that of those that begin alike the longest is read first, and the others reuse it."""

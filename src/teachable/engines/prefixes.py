@@ -85,6 +85,9 @@ class PrefixStore:
             return
         self._reads[id(read)] = read
         self._n_bytes += read.n_bytes
+
+    def trim(self) -> None:
+        """Let the least lately used go until what is kept fits."""
         while self._n_bytes > self._max_bytes:
             _, oldest = self._reads.popitem(last=False)
             self._n_bytes -= oldest.n_bytes

@@ -6,7 +6,7 @@ of the attention; the other, over the row's own positions, is computed apart, an
 normalisers, which is exact (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
 
 Rounding depends on a tile's width, which is a function of the prompt's length, and not on how many lanes are in use, as
-long as there are `MIN_LANES`.
+long as a product has `MIN_LANE_ROWS` rows at least.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from teachable.engines.blocks import Layer, empty, slot_width, visible
 
 LANES = 16
 # A product of fewer rows takes another path in the CPU's BLAS and rounds differently (measured for 1 to 64 rows).
-MIN_LANES = 4
+MIN_LANE_ROWS = 4
 
 
 def partial_attention(
@@ -109,9 +109,11 @@ class Shared:
 
     Args:
         capacity: seats that there are.
+        group: query heads that share a key head.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, group: int) -> None:
+        self._min_lanes = -(-MIN_LANE_ROWS // group)
         self._tiles: dict[int, Tiles] = {}
         self._width = np.zeros(capacity, dtype=np.int64)  # by seat: of its tile; 0 if it has none
         self._tile = np.zeros(capacity, dtype=np.int64)
@@ -161,7 +163,7 @@ class Shared:
         for width, tiles in self._tiles.items():
             rows = np.flatnonzero(self._width[seats] == width)
             tile = self._tile[seats[rows]]
-            n_lanes = max(int(tiles.n_rows.max()), MIN_LANES)
+            n_lanes = max(int(tiles.n_rows.max()), self._min_lanes)
             order = np.argsort(tile, kind="stable")
             starts = np.cumsum(tiles.n_rows) - tiles.n_rows
             lanes = tile[order] * n_lanes + np.arange(len(rows)) - starts[tile[order]]

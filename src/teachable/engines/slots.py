@@ -173,15 +173,16 @@ class Slots:
     """All pools of a model, and its cache for the step to come.
 
     Args:
-        n_layers: of the model.
+        config: the model's.
         capacity: seats that there are.
         ours: the model attends as our keys say, so that rows may lie in several pools and behind tiles.
     """
 
-    def __init__(self, n_layers: int, capacity: int, *, ours: bool) -> None:
-        self.cache = Cache(layers=[SlotLayer(self, i) for i in range(n_layers)])
+    def __init__(self, config: Any, capacity: int, *, ours: bool) -> None:
+        n_heads = config.num_attention_heads
+        self.cache = Cache(layers=[SlotLayer(self, i) for i in range(config.num_hidden_layers)])
         self.parts: list[Part] = []
-        self.shared = Shared(capacity)
+        self.shared = Shared(capacity, group=n_heads // (getattr(config, "num_key_value_heads", None) or n_heads))
         self._ours = ours
         self._pools: dict[tuple[bool, int], Pool] = {}  # by (behind, width), in this order
         self._start = np.zeros(capacity, dtype=np.int64)  # by seat: positions of its prompt that are in a tile

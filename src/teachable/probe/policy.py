@@ -6,7 +6,8 @@ probabilities are known, so the best rule follows by backward induction (DeGroot
 the probability of naming the right zone by more than its price.
 
 The index of a state is the highest price at which going on is still worth it. Prompts are served in its order, so
-that each sample goes where it is expected to do the most. Nobody is judged unseen: the first attempt is always made.
+that each sample goes where it is expected to do the most. Nobody is judged unseen: the first attempt is made
+in any case, though late where little is expected of it.
 """
 
 from __future__ import annotations
