@@ -1,11 +1,14 @@
 """Sampled tokens a second: our engine, as probing uses it, against `model.generate` on the same prompts.
 
-    python benchmarks/engine_throughput.py [--model FOLDER] [--prompts 200] [--rounds 3] [--json FILE]
+    python benchmarks/engine_throughput.py [--model FOLDER | --random 0.5b] [--prompts 200] [--samples 8]
+        [--rounds 3] [--continuous] [--device cuda] [--json FILE]
 
-Without `--model`, the embedded base is taken from the user cache, or pretrained there first. Both sides run the same
-weights in float32 on one thread, eight samples a prompt at temperature 1, and stop at the end-of-turn token or after
+Without `--model`, the embedded base is taken from the user cache, or pretrained there first; `--random` makes a model
+of about that many parameters with random weights on the spot. Both sides run the same weights in float32 (bfloat16 on a
+GPU), on one thread, `--samples` samples a prompt at temperature 1, and stop at the end-of-turn token or after
 `--max-tokens`. `generate` gets its prompts sorted by length, padded on the left, in batches of several sizes, of which
-the best one counts; it is not made to turn tokens into text, which our engine does.
+the best one counts; it is not made to turn tokens into text, which our engine does. With `--continuous`, transformers'
+own continuous batching (`generate_batch`) takes part too.
 
 The two take turns, `rounds` times, and medians count. Seconds are of processor time, since on one thread other work on
 the machine then hardly matters. A token is one that a sample keeps: the end-of-turn token counts, padding after it does
@@ -17,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +39,7 @@ from teachable.store.files import write_json
 from teachable.tasks.build import build_tasks
 from teachable.tasks.config import TasksConfig
 from teachable.train.config import PretrainConfig
+from teachable.train.embedded import SPECIAL_TOKENS, build_model, chat_tokenizer, save_model
 from teachable.train.pretrain import pretrain
 
 OURS = "our engine"
@@ -64,8 +69,8 @@ class Round:
 
     @property
     def tokens_per_s(self) -> float:
-        """Kept tokens a second of processor time."""
-        return self.tokens / self.processor_s
+        """Kept tokens a second of processor time; of wall time where there is a GPU."""
+        return self.tokens / (self.wall_s if torch.cuda.is_available() else self.processor_s)
 
 
 def sample_ours(engine: TransformersEngine, asked: Asked, seed: int) -> Tokens:
@@ -98,8 +103,8 @@ def sample_generate(model: Any, encoded: list[list[int]], asked: Asked, n_per_ba
         ids_B_T = torch.tensor([[pad] * (width - len(encoded[i])) + encoded[i] for i in batch])
         mask_B_T = torch.tensor([[0] * (width - len(encoded[i])) + [1] * len(encoded[i]) for i in batch])
         out = model.generate(
-            input_ids=ids_B_T,
-            attention_mask=mask_B_T,
+            input_ids=ids_B_T.to(model.device),
+            attention_mask=mask_B_T.to(model.device),
             num_return_sequences=asked.n_samples,
             max_new_tokens=asked.max_tokens,
             **(how if asked.temperature > 0 else {"do_sample": False}),
@@ -108,6 +113,48 @@ def sample_generate(model: Any, encoded: list[list[int]], asked: Asked, n_per_ba
             n_kept = next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))
             found[batch[row // asked.n_samples]].append(tokens[:n_kept])
     return found
+
+
+def sample_continuous(model: Any, encoded: list[list[int]], asked: Asked) -> Tokens:
+    """transformers' own continuous batching, a request a sample; it has none of several samples of one prompt."""
+    from transformers import GenerationConfig
+
+    eos = model.generation_config.eos_token_id
+    how = {"do_sample": True, "temperature": asked.temperature, "top_k": 0, "top_p": 1.0}
+    config = GenerationConfig(
+        max_new_tokens=asked.max_tokens, eos_token_id=eos, pad_token_id=model.generation_config.pad_token_id or 0, **how
+    )
+    inputs = [ids for ids in encoded for _ in range(asked.n_samples)]
+    out = model.generate_batch(inputs=inputs, generation_config=config, warmup=False)
+    found: Tokens = [[] for _ in encoded]
+    for request, answer in out.items():
+        found[int(request.rsplit("_", 1)[1]) // asked.n_samples].append(list(answer.generated_tokens))
+    return found
+
+
+def random_model(n_params: float, folder: Path) -> Path:
+    """A Llama of about `n_params` parameters with random weights and a tokenizer of bytes, saved in `folder`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: i for i, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
+    inner = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    inner.decoder = decoders.ByteLevel()
+    tokenizer = chat_tokenizer(inner)
+    # 12 h^2 parameters a layer, and layers in proportion to the width, as models of this size have.
+    hidden = max(64, round((n_params / 12 * 40) ** (1 / 3) / 64) * 64)
+    n_layers = max(2, round(n_params / (12 * hidden**2)))
+    config = PretrainConfig(
+        hidden_size=hidden,
+        n_layers=n_layers,
+        n_heads=hidden // 64,
+        n_kv_heads=1,
+        intermediate_size=3 * hidden,
+        seed=0,
+    )
+    save_model(build_model(config, tokenizer), tokenizer, folder)
+    return folder
 
 
 def measure(work: Callable[[], Tokens]) -> Round:
@@ -134,13 +181,21 @@ def count_equal_greedy(engine: TransformersEngine, model: Any, encoded: list[lis
 
 
 def compare(
-    engine: TransformersEngine, model: Any, encoded: list[list[int]], asked: Asked, n_rounds: int
+    engine: TransformersEngine,
+    model: Any,
+    encoded: list[list[int]],
+    asked: Asked,
+    n_rounds: int,
+    *,
+    continuous: bool = False,
 ) -> dict[str, list[Round]]:
     """Rounds of both, in turns, under the name of each way."""
     ways: dict[str, Callable[[int], Tokens]] = {OURS: partial(sample_ours, engine, asked)}
     for n in GENERATE_PROMPTS:
         # Its randomness is torch's own, seeded once: the round has nothing to say in it.
         ways[f"generate, {n} prompts"] = partial(lambda n, round_: sample_generate(model, encoded, asked, n), n)
+    if continuous:
+        ways["generate_batch"] = lambda round_: sample_continuous(model, encoded, asked)
     rounds: dict[str, list[Round]] = {name: [] for name in ways}
     for round_ in range(n_rounds):
         for name, way in ways.items():
@@ -170,22 +225,39 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=8, help="samples a prompt")
+    parser.add_argument("--continuous", action="store_true", help="measure transformers' continuous batching too")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--random", metavar="SIZE", help="a random model of about so many parameters: 0.5b, 20m")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
+    with tempfile.TemporaryDirectory() as scratch:
+        run(given, Path(scratch))
+
+
+def run(given: argparse.Namespace, scratch: Path) -> None:
+    """Measure what was asked for."""
     from transformers import AutoModelForCausalLM
 
-    folder = given.model or pretrain(PretrainConfig(), Resources().cache_path()).path
+    if given.random:
+        scale = {"m": 1e6, "b": 1e9}[given.random[-1].lower()]
+        folder = random_model(float(given.random[:-1]) * scale, scratch)
+    else:
+        folder = given.model or pretrain(PretrainConfig(), Resources().cache_path()).path
+    dtype = "float32" if given.device == "cpu" else "bfloat16"
     probing = ProbeConfig(max_tokens=given.max_tokens)
     tasks = asyncio.run(build_tasks(TasksConfig(n_pool=given.prompts, n_heldout=25), seed=0))
-    asked = Asked(tasks.pool, probing.n_samples, probing.max_tokens, probing.temperature)
-    engine = TransformersEngine(folder, device="cpu", dtype="float32", batch_rows=Resources().batch_rows)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
+    asked = Asked(tasks.pool, given.samples, probing.max_tokens, probing.temperature)
+    engine = TransformersEngine(folder, device=given.device, dtype=dtype, batch_rows=Resources().batch_rows)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), use_safetensors=True).eval()
+    model.to(given.device)
     encoded = [engine.encode(list(prompt.messages)) for prompt in asked.prompts]
 
-    n_equal = count_equal_greedy(engine, model, encoded, asked)
+    # In bfloat16 the two round differently, and near ties of a random model fall either way.
+    n_equal = count_equal_greedy(engine, model, encoded, asked) if dtype == "float32" else 0
     facts: dict[str, Any] = {"model": engine.name, "n_params": model.num_parameters()}
     facts |= {
         "n_prompts": len(encoded),
@@ -194,7 +266,7 @@ def main() -> None:
         "max_tokens": asked.max_tokens,
         "n_threads": torch.get_num_threads(),
     }
-    facts |= summarise(compare(engine, model, encoded, asked, given.rounds))
+    facts |= summarise(compare(engine, model, encoded, asked, given.rounds, continuous=given.continuous))
     print(f"{facts['n_params']:,} parameters; {len(encoded)} prompts, {asked.n_samples} samples of each", end=", ")
     print(f"{asked.max_tokens} tokens at most; one thread; medians of {given.rounds} rounds")
     print(f"greedy answers that are equal token for token: {n_equal} of {len(encoded)}")

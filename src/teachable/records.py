@@ -109,9 +109,10 @@ class Estimate:
     """What probing learnt of a prompt.
 
     `n` counts decided attempts (a "could not tell" is in `n_undecided`, never a failure). `p_beyond`, `p_teachable`
-    and `p_mastered` are the posterior probabilities of the zones, which add up to 1, and `zone_mass` is that of
-    `zone`; `posterior_a` and `posterior_b` are the parameters of the Beta distribution with the posterior's mean and
-    variance. `agreement` is the share of the plurality answer among extracted answers, in [0, 1].
+    and `p_mastered` are the posterior probabilities of the zones, which add up to 1 (all are 0 where nothing but
+    agreement speaks), and `zone_mass` is that of `zone`; `posterior_a` and `posterior_b` are the parameters of the Beta
+    distribution with the posterior's mean and variance. `agreement` is the share of the plurality answer among
+    extracted answers, in [0, 1].
 
     `stopped` says why no more was sampled: `decided`, `close` (more samples would hardly decide it), `max`, `fixed`,
     `budget`, `undecidable`, `failed`, or `interrupted`. `key` is the answer that attempts were compared with and

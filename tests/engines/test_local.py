@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from teachable.engines import Completion, Engine, Request
-from teachable.engines.local import TransformersEngine
+from teachable.engines.local import PromptTooLong, TransformersEngine
 from teachable.errors import TeachableError
 
 PROMPTS = ["1 + 1 =", "a longer prompt with many more characters in it", "x", "what is 12 * 13? " * 5, "yes or no"]
@@ -55,6 +57,46 @@ def test_a_request_gives_the_same_tokens_in_any_company(tiny_model: Path) -> Non
     assert crowd[:10] == alone
 
 
+STORY = "".join(f"{i} plus {i * 7 % 13} is {i + i * 7 % 13}; " for i in range(40))
+
+
+def test_long_prompts_that_begin_alike_give_the_same_tokens_in_any_company(tiny_model: Path) -> None:
+    """Kept prefixes, shared tiles, other lengths beside it, one sample or many: not a bit of difference.
+
+    Lengths lie on both sides of every step: a block, the least shared length, and 256, where the CPU's matrix product
+    begins to split its sums.
+    """
+    lengths = [31, 32, 33, 64, 90, 96, 97, 98, 128, 129, 180, 200, 225, 240, 256, 257, 290, 400]
+    requests = [Request(STORY[:length], n=3, max_tokens=40, seed=length) for length in lengths]
+    requests += [Request(STORY[40:140] + "?", n=20, max_tokens=12, seed=7), Request("short", n=2, max_tokens=70)]
+    wide = TransformersEngine(tiny_model, dtype="float32", batch_rows=96)
+    crowd = sample_all(wide, requests)
+    bare = TransformersEngine(tiny_model, dtype="float32", batch_rows=7, prefix_bytes=0)
+    backwards = sample_all(bare, requests[::-1])[::-1]
+    assert crowd == backwards
+    for request, expected in list(zip(requests, crowd, strict=True))[::3]:
+        assert sample_all(wide, [request]) == [expected]  # all of its prompt's blocks are kept by now
+        [alone] = sample_all(bare, [replace(request, n=1)])
+        assert alone == expected[:1]
+
+
+def test_long_prompts_are_sampled_as_generate_does(engine: TransformersEngine) -> None:
+    requests = [Request(STORY[:length], n=1, max_tokens=24, temperature=0.0) for length in (60, 97, 130, 260, 400)]
+    for request, [completion] in zip(requests, sample_all(engine, requests), strict=True):
+        assert isinstance(request.prompt, str)
+        ids = torch.tensor([engine.encode(request.prompt)])
+        theirs = engine.model.generate(ids, do_sample=False, max_new_tokens=24)[0, ids.shape[1] :].tolist()
+        assert list(completion.token_ids) == theirs
+
+
+def test_asking_for_the_rest_gives_the_rest(engine: TransformersEngine) -> None:
+    for prompt in ("abc", STORY[:150]):
+        [six] = sample_all(engine, [Request(prompt, n=6, max_tokens=12, seed=9)])
+        [rest] = sample_all(engine, [Request(prompt, n=4, first=2, max_tokens=12, seed=9)])
+        assert [c.token_ids for c in rest] == [c.token_ids for c in six[2:]]
+        assert [c.n_prompt_tokens for c in rest] == [len(prompt), 0, 0, 0]
+
+
 def test_samples_differ_and_seeds_matter(engine: TransformersEngine) -> None:
     [first, other] = sample_all(engine, [Request("abc", n=6, max_tokens=12, seed=s) for s in (1, 2)])
     assert len({c.token_ids for c in first}) > 1
@@ -88,12 +130,38 @@ def test_samples_follow_the_distribution(engine: TransformersEngine) -> None:
     assert abs(share - p) < 4 * math.sqrt(p * (1 - p) / n)
 
 
-def test_top_p_keeps_the_nucleus(engine: TransformersEngine) -> None:
-    probs = engine.model(torch.tensor([engine.encode("abc")])).logits[0, -1].softmax(-1)
-    ordered, index = probs.sort(descending=True)
-    nucleus = set(index[: int((ordered.cumsum(0) < 0.5).sum()) + 1].tolist())
-    [completions] = sample_all(engine, [Request("abc", n=300, max_tokens=1, top_p=0.5, seed=5)])
-    assert {c.token_ids[0] for c in completions} <= nucleus
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"top_k": 5},
+        {"top_p": 0.5},
+        {"min_p": 0.05},
+        {"temperature": 0.6, "top_k": 40, "top_p": 0.7, "min_p": 0.02},
+    ],
+)
+def test_filters_are_those_of_generate(engine: TransformersEngine, how: dict[str, float]) -> None:
+    """The tokens that come out are the ones that transformers' own warpers leave, with their probabilities."""
+    from transformers import GenerationConfig
+
+    n = 2000
+    [completions] = sample_all(engine, [Request("abc", n=n, max_tokens=1, seed=5, **how)])  # type: ignore[arg-type]
+    ids = torch.tensor([engine.encode("abc")])
+    config = GenerationConfig(do_sample=True, **({"top_k": 0} | how))
+    warpers = engine.model._get_logits_processor(generation_config=config, device="cpu")
+    probs = warpers(ids, engine.model(ids).logits[:, -1])[0].softmax(-1)
+    assert {c.token_ids[0] for c in completions} <= set(probs.nonzero()[:, 0].tolist())
+    drawn = torch.tensor([c.token_ids[0] for c in completions])
+    logprobs = torch.tensor([c.token_logprobs[0] for c in completions if c.token_logprobs])
+    torch.testing.assert_close(logprobs, probs[drawn].log(), rtol=1e-4, atol=1e-4)
+    likeliest = int(probs.argmax())
+    p = float(probs[likeliest])
+    assert abs(float((drawn == likeliest).double().mean()) - p) <= 4 * math.sqrt(p * (1 - p) / n)
+
+
+def test_filters_of_others_change_nothing(engine: TransformersEngine) -> None:
+    plain = Request("abc", n=4, max_tokens=12, seed=3)
+    filtered = [Request(p, n=4, max_tokens=12, top_p=0.3, top_k=3, min_p=0.1, seed=1) for p in PROMPTS]
+    assert sample_all(engine, [*filtered, plain])[-1] == sample_all(engine, [plain])[0]
 
 
 def test_a_stop_string_ends_a_completion(engine: TransformersEngine) -> None:
@@ -105,15 +173,66 @@ def test_a_stop_string_ends_a_completion(engine: TransformersEngine) -> None:
     assert len(cut.token_ids) < len(whole.token_ids)
 
 
-def test_too_long_a_prompt_is_one_sentence(engine: TransformersEngine) -> None:
-    with pytest.raises(TeachableError, match="do not fit the model's context"):
-        sample_all(engine, [Request("x" * 5000, max_tokens=10)])
+def test_a_stop_string_in_another_script_is_found(engine: TransformersEngine) -> None:
+    """One character of it is several tokens here, since every byte is one."""
+    [[whole]] = sample_all(engine, [Request("abc", n=1, max_tokens=200, seed=8)])
+    stop = next(c for c in whole.text[60:] if ord(c) > 127 and c != "\ufffd")
+    requests = [Request("abc", n=1, max_tokens=200, seed=8, stop=(stop, "never to be seen"))]
+    [[cut]] = sample_all(engine, requests)
+    assert cut.text == whole.text[: whole.text.index(stop)]
+    assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
+    assert stop in engine.decode(list(cut.token_ids))
+    assert stop not in engine.decode(list(cut.token_ids[:-1]))
 
 
-def test_after_a_failure_the_engine_still_works(engine: TransformersEngine) -> None:
-    with pytest.raises(TeachableError):
-        sample_all(engine, [Request("x" * 5000, max_tokens=10)])
-    assert len(sample_all(engine, [Request("abc", n=2, max_tokens=3)])[0]) == 2
+def test_too_long_a_prompt_fails_alone(engine: TransformersEngine) -> None:
+    async def main() -> list[object]:
+        requests = [Request("x" * 5000, max_tokens=10), Request("abc", n=2, max_tokens=3), Request("", max_tokens=3)]
+        return list(await asyncio.gather(*[engine.sample(r) for r in requests], return_exceptions=True))
+
+    too_long, fine, empty = asyncio.run(main())
+    assert isinstance(too_long, PromptTooLong)
+    assert not isinstance(too_long, TeachableError)  # which would end the whole run
+    assert str(too_long) == (
+        "a prompt of 5000 tokens and 10 new ones do not fit the model's context of 1024."
+        " Shorten the prompt or lower max_tokens."
+    )
+    assert isinstance(fine, list)
+    assert len(fine) == 2
+    assert isinstance(empty, ValueError)
+
+
+def test_an_error_reaches_everybody_and_the_engine_goes_on(tiny_model: Path) -> None:
+    engine = TransformersEngine(tiny_model, dtype="float32", batch_rows=8)
+    requests = [Request(p, n=4, max_tokens=9, seed=1) for p in PROMPTS]
+    expected = sample_all(engine, requests)
+
+    def fail(*args: object, **kwargs: object) -> object:
+        raise torch.OutOfMemoryError("a lot was asked for")
+
+    async def main() -> list[object]:
+        return list(await asyncio.gather(*[engine.sample(r) for r in requests], return_exceptions=True))
+
+    lm_head, engine.model.lm_head.forward = engine.model.lm_head.forward, fail
+    failed = asyncio.run(main())
+    assert len(failed) == len(requests)
+    assert all(isinstance(error, TeachableError) and "resources.batch_rows" in str(error) for error in failed)
+    engine.model.lm_head.forward = lm_head
+    assert sample_all(engine, requests) == expected
+
+
+def test_what_nobody_waits_for_is_dropped(engine: TransformersEngine) -> None:
+    async def main() -> list[Completion]:
+        long = asyncio.ensure_future(engine.sample(Request("abc", n=8, max_tokens=900, seed=2, stop=("~~~~~~",))))
+        await asyncio.sleep(0.05)
+        long.cancel()
+        return await engine.sample(Request("abc", n=2, max_tokens=3, seed=2))
+
+    started = time.monotonic()
+    assert len(asyncio.run(main())) == 2
+    assert time.monotonic() - started < 2
+    assert not engine._batch.rows
+    assert not engine._jobs
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2", "mistral"])

@@ -33,7 +33,7 @@ def install(model: Any) -> bool:
     Returns:
         Whether it does; a model with attention code of its own is left as it is.
     """
-    ours = model.config._attn_implementation == LIBRARY and bool(model._supports_attention_backend)
+    ours = model.config._attn_implementation in (LIBRARY, ATTENTION) and bool(model._supports_attention_backend)
     if ours:
         model.config._attn_implementation = ATTENTION
     return ours

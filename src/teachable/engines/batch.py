@@ -49,7 +49,6 @@ class Row:
 
     job: Job
     sample: int
-    watch: StopWatch | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ class Batch:
         self._reader = PromptReader(model, context, by_blocks=ours, prefix_bytes=prefix_bytes)
         self._slots = Slots(model.config, capacity, ours=ours)
         self.rows: dict[int, Row] = {}  # by seat
+        self._watches: dict[int, StopWatch] = {}  # by seat, of rows with stop strings
         self._free = list(range(capacity))[::-1]
         self._length = np.zeros(capacity, dtype=np.int64)  # positions filled
         self._made = np.zeros(capacity, dtype=np.int64)  # tokens sampled
@@ -111,9 +111,9 @@ class Batch:
         ids, keys = [job.prompt_ids for job, _ in prompts], [job.block_keys for job, _ in prompts]
         for some, layers in self._reader.read(ids, keys):
             seats = np.concatenate([self._seat(*prompts[i]) for i in some])
-            rows = np.repeat(np.arange(len(some)), [len(prompts[i][1]) for i in some])
-            known_by = [keys[some[row]][-1] if keys[some[row]] else b"" for row in rows]
-            self._slots.admit(seats, self._length[seats] + 1, known_by, layers, rows)
+            source = np.repeat(np.arange(len(some)), [len(prompts[i][1]) for i in some])
+            known_by = [keys[some[i]][-1] if keys[some[i]] else b"" for i in source]
+            self._slots.admit(seats, self._length[seats] + 1, known_by, layers, source)
 
     def _seat(self, job: Job, rows: Sequence[Row]) -> np.ndarray:
         """Seats for rows of one job."""
@@ -121,7 +121,8 @@ class Batch:
         seats = np.array([self._free.pop() for _ in rows])
         for seat, row in zip(seats.tolist(), rows, strict=True):
             self.rows[seat] = row
-            row.watch = StopWatch(request.stop, self._decode) if request.stop else None
+            if request.stop:
+                self._watches[seat] = StopWatch(request.stop, self._decode)
         if request.max_tokens > self._tokens.shape[1]:
             more = ((0, 0), (0, request.max_tokens - self._tokens.shape[1]))
             self._tokens, self._logprobs = np.pad(self._tokens, more), np.pad(self._logprobs, more)
@@ -175,26 +176,27 @@ class Batch:
     def _leave(self, seats: np.ndarray, tokens: np.ndarray) -> list[Ended]:
         """Take out the rows that have ended."""
         stopped = self._is_eos[np.minimum(tokens, len(self._is_eos) - 1)]
-        for i, seat in enumerate(seats):
-            watch = self.rows[seat].watch
-            if watch is not None and not stopped[i]:
-                stopped[i] = watch.stopped(self._tokens[seat, : self._made[seat]].tolist())
+        if self._watches:
+            for i, seat in enumerate(seats.tolist()):
+                if seat in self._watches and not stopped[i]:
+                    stopped[i] = self._watches[seat].stopped(self._tokens[seat, : self._made[seat]].tolist())
         ends = stopped | (self._made[seats] >= self._limit[seats])
         left = []
-        for i in np.flatnonzero(ends):
-            seat = int(seats[i])
-            made = int(self._made[seat])
-            row = self.rows.pop(seat)
-            left.append(
-                Ended(row, self._tokens[seat, :made].tolist(), self._logprobs[seat, :made].tolist(), bool(stopped[i]))
-            )
-        if left:
-            self._free += seats[ends].tolist()
-            self._slots.remove(seats[ends])
+        for seat, at_stop in zip(seats[ends].tolist(), stopped[ends].tolist(), strict=True):
+            made = self._made[seat]
+            sampled, logprobs = self._tokens[seat, :made].tolist(), self._logprobs[seat, :made].tolist()
+            left.append(Ended(self.rows[seat], sampled, logprobs, at_stop))
+        self._forget(seats[ends].tolist())
         return left
 
-    def clear(self) -> None:
-        """Forget every row."""
-        self._slots.remove(np.array(list(self.rows), dtype=np.int64))
-        self._free += self.rows
-        self.rows.clear()
+    def drop(self, unwanted: Callable[[Job], bool]) -> None:
+        """Take out the rows of such jobs."""
+        self._forget([seat for seat, row in self.rows.items() if unwanted(row.job)])
+
+    def _forget(self, seats: list[int]) -> None:
+        if seats:
+            self._slots.remove(np.array(seats))
+            self._free += seats
+        for seat in seats:
+            del self.rows[seat]
+            self._watches.pop(seat, None)

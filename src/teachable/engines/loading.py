@@ -72,13 +72,12 @@ def _sentence(error: Exception, model: str, what: str) -> TeachableError:
             mend="Copy the model again; a file is cut short or broken",
         )
     folder = Path(model)
-    if what == "model" and folder.is_dir() and (folder / "config.json").is_file():
-        if not any(folder.glob("*.safetensors")):
-            others = any(folder.glob("*.bin")) or any(folder.glob("*.gguf"))
-            return TeachableError(
-                "the folder has no weights in safetensors files" + (", only in another format" if others else ""),
-                where=model,
-                mend="Convert them to safetensors" if others else "Copy the model.safetensors files too",
-            )
+    if what == "model" and (folder / "config.json").is_file() and not any(folder.glob("*.safetensors")):
+        others = any(folder.glob("*.bin")) or any(folder.glob("*.gguf"))
+        return TeachableError(
+            "the folder has no weights in safetensors files" + (", only in another format" if others else ""),
+            where=model,
+            mend="Convert them to safetensors" if others else "Copy the model.safetensors files too",
+        )
     mend = "Check the folder, or the model's id on the hub and that the hub can be reached"
     return TeachableError(f"the {what} can't be loaded: {first}", where=model, mend=mend)

@@ -73,9 +73,11 @@ class TransformersEngine:
         numbers = str(self.model.dtype).removeprefix("torch.")
         self.name = f"transformers:{self.digest[:16]}:{numbers}"
         self.context = _context(self.model.config, str(model))
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[Job] = deque()  # jobs with samples that are not begun
+        self._jobs: dict[int, Job] = {}  # all under way
         self._driver: asyncio.Task[None] | None = None
-        self._batch = Batch(self.model, batch_rows, self._eos_ids(), self.context, self.decode, prefix_bytes)
+        self._prefix_bytes = prefix_bytes
+        self._batch = self._new_batch()
 
     def encode(self, prompt: str | list[Message]) -> list[int]:
         """Token ids of a text as it stands, or of a chat with the generation prompt."""
@@ -111,9 +113,13 @@ class TransformersEngine:
             return []
         job = Job(request, prompt_ids, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
+        self._jobs[id(job)] = job
         if self._driver is None or self._driver.done():
             self._driver = asyncio.ensure_future(self._drive())
-        return await job.done
+        try:
+            return await job.done
+        finally:
+            self._jobs.pop(id(job), None)
 
     def _prompt_ids(self, request: Request) -> list[int]:
         prompt = request.prompt
@@ -127,12 +133,16 @@ class TransformersEngine:
         ids = set(eos if isinstance(eos, list) else [eos]) | {self.tokenizer.eos_token_id}
         return sorted(i for i in ids if i is not None)
 
+    def _new_batch(self) -> Batch:
+        return Batch(self.model, self.batch_rows, self._eos_ids(), self.context, self.decode, self._prefix_bytes)
+
     async def _drive(self) -> None:
         """Admit and step until nothing is left; hand the loop back now and then so that others may ask."""
-        batch = self._batch
         try:
             await asyncio.sleep(0)
+            batch = self._batch
             while self._waiting or batch.rows:
+                batch.drop(lambda job: job.done.done())  # nobody waits for it any more
                 for _ in range(STEPS_BETWEEN_YIELDS):
                     self._admit()
                     if not batch.rows:
@@ -142,7 +152,8 @@ class TransformersEngine:
                 await asyncio.sleep(0)
         except BaseException as error:
             self._fail_all(error)
-            raise
+            if not isinstance(error, Exception):
+                raise  # an ordinary error has been given to everybody who waits
 
     def _admit(self) -> None:
         """Fill free seats with waiting samples, a block at a time so that prefills are batched."""
@@ -153,7 +164,7 @@ class TransformersEngine:
         admitted: list[Row] = []
         while self._waiting and len(admitted) < free:
             job = self._waiting[0]
-            if job.done.cancelled():
+            if job.done.done():
                 self._waiting.popleft()
                 continue
             take = min(job.request.n - job.started, free - len(admitted))
@@ -178,12 +189,22 @@ class TransformersEngine:
             job.done.set_result([job.finished[i] for i in range(job.request.n)])
 
     def _fail_all(self, error: BaseException) -> None:
-        jobs = [row.job for row in self._batch.rows.values()] + list(self._waiting)
-        self._batch.clear()
+        """Let every request under way end with the error; the engine itself can go on, with a new batch."""
+        self._batch = self._new_batch()
         self._waiting.clear()
-        for job in jobs:
+        for job in self._jobs.values():
             if not job.done.done():
-                job.done.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+                job.done.set_exception(_named(error) if isinstance(error, Exception) else asyncio.CancelledError())
+        self._jobs.clear()
+
+
+def _named(error: Exception) -> Exception:
+    """The error, or what the user can do about it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
+        return TeachableError(
+            "there is not enough memory to sample so many rows at once", mend="Lower resources.batch_rows"
+        )
+    return error
 
 
 def _context(config: Any, model: str) -> int:

@@ -54,10 +54,12 @@ class Tiles:
         self.keys: list[bytes] = []  # what each tile holds
         self.n_rows = np.zeros(0, dtype=np.int64)  # lanes in use
         self.n_positions = np.zeros(0, dtype=np.int64)
+        self._newest: dict[bytes, int] = {}
 
     def find(self, key: bytes) -> int | None:
-        """A tile of these tokens with a free lane."""
-        return next((i for i, has in enumerate(self.keys) if has == key and self.n_rows[i] < LANES), None)
+        """The newest tile of these tokens, if it has a free lane."""
+        tile = self._newest.get(key)
+        return tile if tile is not None and self.n_rows[tile] < LANES else None
 
     def add(self, key: bytes, source: Sequence[Layer], source_row: int, n_positions: int) -> int:
         """A new tile, filled with the first `n_positions` of one row of `source`."""
@@ -68,6 +70,7 @@ class Tiles:
             for to, of in zip(mine, theirs, strict=True):
                 to[tile, :, :n_positions] = of[source_row, :, :n_positions]
         self.keys.append(key)
+        self._newest[key] = tile
         self.n_rows = np.append(self.n_rows, 0)
         self.n_positions = np.append(self.n_positions, n_positions)
         return tile
@@ -75,15 +78,17 @@ class Tiles:
     def drop(self, tile: int) -> int:
         """Take a tile out; the last one takes its place, and its former index comes back."""
         last = len(self.keys) - 1
+        if self._newest.get(self.keys[tile]) == tile:
+            del self._newest[self.keys[tile]]
         if tile != last:
             for layer in self.layers:
                 for tensor in layer:
                     tensor[tile] = tensor[last]
-            self.keys[tile], self.n_rows[tile], self.n_positions[tile] = (
-                self.keys[last],
-                self.n_rows[last],
-                self.n_positions[last],
-            )
+            self.keys[tile] = self.keys[last]
+            for numbers in (self.n_rows, self.n_positions):
+                numbers[tile] = numbers[last]
+            if self._newest.get(self.keys[tile]) == last:
+                self._newest[self.keys[tile]] = tile
         self.keys.pop()
         self.n_rows, self.n_positions = self.n_rows[:-1], self.n_positions[:-1]
         return last

@@ -2,8 +2,8 @@
 
 Rows of different lengths decode together. Each lies in a slot of a pool whose width is a step of its own length, and
 is copied into a slot of the next width when it has outgrown it; so no row is read much wider than it is, and no row's
-numbers depend on how long its neighbours are. Rows leave as they finish and others take their slots. The whole blocks of
-a long prompt are in a tile (`shared.py`), and its rows' slots begin behind them.
+numbers depend on how long its neighbours are. Rows leave as they finish and others take their slots. The whole blocks
+of a long prompt are in a tile (`shared.py`), and its rows' slots begin behind them.
 
 A model whose attention does not go through transformers' registry keeps its own: then all rows lie in one pool as wide
 as the longest, with their whole prompts, and are read under a mask.
@@ -149,7 +149,8 @@ class SlotLayer(CacheLayerMixin):
         n_rows, n_heads, _, dim = query.shape
         n_kv = self._slots.parts[0].pool.layers[self._index][0].shape[1]
         query = query.view(n_rows, n_kv, n_heads // n_kv, dim)
-        alone, behind = [], []
+        alone: list[torch.Tensor] = []
+        behind: list[torch.Tensor] = []
         for part in self._slots.parts:
             mixed = part.pool.attend(self._index, part, query[part.first : part.last], scale)
             (behind if part.pool.behind else alone).append(mixed)

@@ -49,6 +49,7 @@ class ProbeConfig(BaseModel):
         None, description="a reference model; its plurality answer is the key where a prompt has none"
     )
     teacher_samples: int = Field(5, ge=1, description="answers of the teacher to each prompt")
+    teacher_temperature: float = Field(1.0, ge=0, description="of the teacher's sampling")
     teacher_max_tokens: int = Field(1024, ge=1, description="longest answer of the teacher, in tokens")
     teacher_agreement: float = Field(
         0.5, ge=0, lt=1, description="the teacher's plurality must hold more than this share of its answers"
@@ -68,7 +69,9 @@ class ProbeConfig(BaseModel):
         return self.max_samples if self.n_samples is None else self.n_samples
 
     @model_validator(mode="after")
-    def _low_is_below_high(self) -> Self:
+    def _fields_fit(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        if self.temperature == 0 and self.n_samples != 1:
+            raise ValueError("at temperature 0 all attempts are the same: raise it, or set n_samples to 1")
         return self

@@ -81,7 +81,9 @@ async def ask_teacher(
             [Ask(prompt, config.teacher_samples) for prompt in prompts],
             engine=teacher,
             verifiers=verifiers,
-            sampling=Sampling(config.teacher_max_tokens, config.temperature, config.top_p, config.top_k, config.min_p),
+            sampling=Sampling(
+                config.teacher_max_tokens, config.teacher_temperature, config.top_p, config.top_k, config.min_p
+            ),
             seed=request_seed(seed, TEACHER),
             on_answer=answered,
         )

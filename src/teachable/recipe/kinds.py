@@ -69,7 +69,7 @@ _SPECS = (
     ),
     StageSpec(
         "report",
-        1,
+        2,
         ReportConfig,
         needs={role: role for role in ("tasks", "pretrain", "probe", "select", "sft", "evaluate")},
         forecast=costs.report,
