@@ -41,7 +41,8 @@ def partial_attention(
 
 def merge(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """The attention over two sets of positions, from what `partial_attention` gives for each, [..., D + 1]."""
-    share = torch.sigmoid(one[..., -1:] - other[..., -1:])
+    # Written out, since torch's sigmoid rounds the last few numbers of a tensor in another way than those before them.
+    share = 1 / (1 + torch.exp(other[..., -1:] - one[..., -1:]))
     return torch.lerp(other[..., :-1], one[..., :-1], share)
 
 
