@@ -39,6 +39,11 @@ def install(model: Any) -> bool:
     return ours
 
 
+def uninstall(model: Any) -> None:
+    """Let the model attend in the library's way again."""
+    model.config._attn_implementation = LIBRARY
+
+
 def _attention(
     module: torch.nn.Module,
     query: torch.Tensor,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from teachable.engines.attention import install
 from teachable.engines.prefill import PromptReader
 from teachable.engines.prefixes import block_keys
+from teachable.engines.proof import decode
 from teachable.engines.sampling import Rules, draw, stream_keys, uniforms
 from teachable.engines.slots import Slots
 from teachable.engines.stops import StopWatch
@@ -23,6 +23,8 @@ from teachable.records import Completion, Request
 
 # A matrix product of fewer rows than this takes another path in the CPU's BLAS and rounds differently, which would
 # let a sample depend on how many others are under way. From here on (measured for 1 to 400 rows) it does not.
+# Activations round the last few numbers of a tensor in another way, too, unless every width in the model is a multiple
+# of 16, as is usual.
 MIN_ROWS = 8
 
 
@@ -69,8 +71,9 @@ class Batch:
         capacity: rows at most.
         eos: tokens that end a row.
         context: positions that a row may have.
-        decode: token ids to text.
+        to_text: token ids to text.
         prefix_bytes: keys and values of prompts to keep for prompts that begin alike.
+        ours: the model attends as our keys say.
     """
 
     def __init__(
@@ -79,14 +82,15 @@ class Batch:
         capacity: int,
         eos: Sequence[int],
         context: int,
-        decode: Callable[[list[int]], str],
+        to_text: Callable[[list[int]], str],
+        *,
         prefix_bytes: int,
+        ours: bool,
     ) -> None:
         self._model = model
-        self._decode = decode
+        self._to_text = to_text
         self._is_eos = np.zeros(max(eos, default=0) + 2, dtype=bool)
         self._is_eos[list(eos)] = True
-        ours = install(model)
         self._reader = PromptReader(model, context, by_blocks=ours, prefix_bytes=prefix_bytes)
         self._slots = Slots(model.config, capacity, ours=ours)
         self.rows: dict[int, Row] = {}  # by seat
@@ -122,7 +126,7 @@ class Batch:
         for seat, row in zip(seats.tolist(), rows, strict=True):
             self.rows[seat] = row
             if request.stop:
-                self._watches[seat] = StopWatch(request.stop, self._decode)
+                self._watches[seat] = StopWatch(request.stop, self._to_text)
         if request.max_tokens > self._tokens.shape[1]:
             more = ((0, 0), (0, request.max_tokens - self._tokens.shape[1]))
             self._tokens, self._logprobs = np.pad(self._tokens, more), np.pad(self._logprobs, more)
@@ -146,7 +150,7 @@ class Batch:
         at, last = np.zeros((2, n_run), dtype=np.int64)
         at[:n], last[:n] = self._length[seats], self._last[seats]
         self._slots.aim(self._length, n_run - n)
-        logits_B_V = self._forward(last, at)[:n]
+        logits_B_V = decode(self._model, self._slots, last, at)[:n]
         made = self._made[seats]
         rules = self._rules
         here = Rules(rules.temperature[seats], rules.top_k[seats], rules.top_p[seats], rules.min_p[seats])
@@ -159,19 +163,6 @@ class Batch:
         left = self._leave(seats, tokens)
         self._slots.grow(self._length)
         return left
-
-    def _forward(self, last_B: np.ndarray, at_B: np.ndarray) -> torch.Tensor:
-        """Logits after these tokens at these positions, [B, V]."""
-        device = self._model.device
-        out = self._model(
-            input_ids=torch.from_numpy(last_B[:, None]).to(device),
-            position_ids=torch.from_numpy(at_B[:, None]).to(device),
-            attention_mask=self._slots.mask(),
-            past_key_values=self._slots.cache,
-            use_cache=True,
-        )
-        logits: torch.Tensor = out.logits[:, -1]
-        return logits
 
     def _leave(self, seats: np.ndarray, tokens: np.ndarray) -> list[Ended]:
         """Take out the rows that have ended."""

@@ -20,8 +20,10 @@ from typing import Any
 import torch
 
 from teachable.chat import prompt_tokens
+from teachable.engines.attention import install, uninstall
 from teachable.engines.batch import Batch, Ended, Job, Row
 from teachable.engines.loading import load_model, load_tokenizer
+from teachable.engines.proof import is_true
 from teachable.engines.stops import cut
 from teachable.errors import TeachableError
 from teachable.records import Completion, Message, Request
@@ -77,6 +79,7 @@ class TransformersEngine:
         self._jobs: dict[int, Job] = {}  # all under way
         self._driver: asyncio.Task[None] | None = None
         self._prefix_bytes = prefix_bytes
+        self._ours = _attends_as_ours(self.model, self.context, str(model))
         self._batch = self._new_batch()
 
     def encode(self, prompt: str | list[Message]) -> list[int]:
@@ -134,7 +137,15 @@ class TransformersEngine:
         return sorted(i for i in ids if i is not None)
 
     def _new_batch(self) -> Batch:
-        return Batch(self.model, self.batch_rows, self._eos_ids(), self.context, self.decode, self._prefix_bytes)
+        return Batch(
+            self.model,
+            self.batch_rows,
+            self._eos_ids(),
+            self.context,
+            self.decode,
+            prefix_bytes=self._prefix_bytes,
+            ours=self._ours,
+        )
 
     async def _drive(self) -> None:
         """Admit and step until nothing is left; hand the loop back now and then so that others may ask."""
@@ -205,6 +216,25 @@ def _named(error: Exception) -> Exception:
             "there is not enough memory to sample so many rows at once", mend="Lower resources.batch_rows"
         )
     return error
+
+
+def _attends_as_ours(model: Any, context: int, name: str) -> bool:
+    """Whether the model attends as our keys say; if not, it keeps its own attention.
+
+    Raises:
+        TeachableError: it can't be sampled from either way.
+    """
+    if install(model):
+        if is_true(model, context, ours=True):
+            return True
+        uninstall(model)
+    if not is_true(model, context, ours=False):
+        raise TeachableError(
+            f"this engine can't sample from models of the kind {model.config.model_type}: their attention is special",
+            where=name,
+            mend="Serve it, with vLLM for example, and use the openai engine",
+        )
+    return False
 
 
 def _context(config: Any, model: str) -> int:
