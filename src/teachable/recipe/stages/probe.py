@@ -79,9 +79,7 @@ def _write(ctx: StageContext, found: ProbeResult, engines: list[Ledgered], secon
     note = ", ".join(f"{stats['zones'][zone]} {zone}" for zone in ZONES)
     note += f"; {stats['samples_per_prompt']:g} samples a prompt"
     if ctx.config_as(ProbeConfig).temperature > 0 and always_the_same(found.attempts):
-        note += (
-            "; EVERY PROMPT GOT ONE ANSWER EACH TIME: the engine seems to decode greedily, so zones mean nothing"
-        )
+        note += "; EVERY PROMPT GOT ONE ANSWER EACH TIME: the engine seems to decode greedily, so zones mean nothing"
     return StageOutcome(
         note=note,
         prompts=len(found.estimates),
