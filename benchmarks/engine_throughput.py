@@ -206,9 +206,7 @@ def prompts_of(engine: TransformersEngine, given: argparse.Namespace) -> list[li
         prompts.append(engine.encode([{"role": "user", "content": "\n".join([*before, text])}]))
     if not given.prefixes:
         return prompts
-    return [
-        ids[:end] for ids in prompts for end in range(max(1, len(ids) - PREFIX_SPAN), len(ids) + 1, given.prefixes)
-    ]
+    return [ids[:end] for ids in prompts for end in range(max(1, len(ids) - PREFIX_SPAN), len(ids) + 1, given.prefixes)]
 
 
 def count_equal_greedy(engine: TransformersEngine, model: Any, asked: Asked) -> int:
@@ -220,25 +218,27 @@ def count_equal_greedy(engine: TransformersEngine, model: Any, asked: Asked) -> 
 
 
 def compare(
-    engine: TransformersEngine, bare: TransformersEngine | None, model: Any, asked: Asked, given: argparse.Namespace
+    make_engine: Callable[[int], TransformersEngine], model: Any, asked: Asked, given: argparse.Namespace
 ) -> dict[str, list[Round]]:
-    """Rounds of all, in turns, under the name of each way; `bare` is our engine without what it has read."""
-    ways: dict[str, Callable[[int], Tokens]] = {OURS: partial(sample_ours, engine, asked)}
-    if bare is not None:
-        ways[NOTHING_KEPT] = partial(sample_ours, bare, asked)
-    # Their randomness is torch's own, seeded once: the round has nothing to say in it.
-    for n_rows in GENERATE_ROWS:
-        ways[f"generate, {n_rows} rows"] = partial(lambda n, round_: sample_generate(model, asked, n), n_rows)
-    if given.continuous:
-        for n in CONTINUOUS_TOKENS if given.device == "cpu" else (0,):
-            name = f"generate_batch, {n} tokens" if n else "generate_batch"
-            ways[name] = partial(lambda n, round_: sample_continuous(model, asked, n), n)
-    rounds: dict[str, list[Round]] = {name: [] for name in ways}
+    """Rounds of all, in turns, under the name of each way.
+
+    Our engine is made anew for each round, by `make_engine` from the bytes of prompts that it keeps: a round asks what
+    the one before it asked, and what was kept of that would be too good.
+    """
+    rounds: dict[str, list[Round]] = {}
     for round_ in range(given.rounds):
+        ways: dict[str, Callable[[], Tokens]] = {OURS: partial(sample_ours, make_engine(PREFIX_BYTES), asked, round_)}
+        if given.prefixes:
+            ways[NOTHING_KEPT] = partial(sample_ours, make_engine(0), asked, round_)
+        # Their randomness is torch's own, seeded once: the round has nothing to say in it.
+        for n_rows in GENERATE_ROWS:
+            ways[f"generate, {n_rows} rows"] = partial(sample_generate, model, asked, n_rows)
+        if given.continuous:
+            for n in CONTINUOUS_TOKENS if given.device == "cpu" else (0,):
+                name = f"generate_batch, {n} tokens" if n else "generate_batch"
+                ways[name] = partial(sample_continuous, model, asked, n)
         for name, way in ways.items():
-            # A later round asks what was asked before: what was kept of it would be too good.
-            engine.forget_prompts()
-            rounds[name].append(measure(partial(way, round_)))
+            rounds.setdefault(name, []).append(measure(way))
     return rounds
 
 
@@ -256,178 +256,6 @@ def summarise(rounds: dict[str, list[Round]]) -> dict[str, Any]:
     }
     ratios = [a.tokens_per_s / b.tokens_per_s for a, b in zip(rounds[OURS], rounds[best], strict=True)]
     return {"ways": ways, "best": best, "ratio": rates[OURS] / rates[best], "ratios": ratios}
-
-
-def main() -> Tokens:
-        requests = [
-            Request(ids, asked.n_samples, asked.max_tokens, asked.temperature, seed=request_seed(seed, str(i)))
-            for i, ids in enumerate(asked.prompts)
-        ]
-        answers = await asyncio.gather(*[engine.sample(request) for request in requests])
-        return [[list(completion.token_ids) for completion in completions] for completions in answers]
-
-    return asyncio.run(main())
-
-
-@torch.inference_mode()
-def sample_generate(model: Any, asked: Asked, n_rows: int) -> Tokens:
-    """`model.generate` over batches of prompts of about equal length."""
-    eos = model.generation_config.eos_token_id
-    ends = set(eos if isinstance(eos, list) else [eos])
-    pad = model.generation_config.pad_token_id or min(ends)
-    order = sorted(range(len(asked.prompts)), key=lambda i: len(asked.prompts[i]))
-    found: Tokens = [[] for _ in asked.prompts]
-    n_per_batch = max(1, n_rows // asked.n_samples)
-    for start in range(0, len(order), n_per_batch):
-        batch = order[start : start + n_per_batch]
-        prompts = [list(asked.prompts[i]) for i in batch]
-        width = max(map(len, prompts))
-        ids_B_T = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts])
-        mask_B_T = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
-        out = model.generate(
-            input_ids=ids_B_T.to(model.device),
-            attention_mask=mask_B_T.to(model.device),
-            num_return_sequences=asked.n_samples,
-            max_new_tokens=asked.max_tokens,
-            **how_to_sample(asked),
-        )
-        for row, tokens in enumerate(out[:, width:].tolist()):
-            n_kept = next((at + 1 for at, token in enumerate(tokens) if token in ends), len(tokens))
-            found[batch[row // asked.n_samples]].append(tokens[:n_kept])
-    return found
-
-
-def how_to_sample(asked: Asked) -> dict[str, Any]:
-    """For transformers, which would otherwise sample from the 50 likeliest tokens."""
-    if asked.temperature == 0:
-        return {"do_sample": False}
-    return {"do_sample": True, "temperature": asked.temperature, "top_k": 0, "top_p": 1.0}
-
-
-def sample_continuous(model: Any, asked: Asked, n_tokens: int) -> Tokens:
-    """transformers' own continuous batching, which forks a prompt's samples after one prefill."""
-    from transformers import ContinuousBatchingConfig, GenerationConfig
-
-    generation = GenerationConfig(
-        max_new_tokens=asked.max_tokens,
-        num_return_sequences=asked.n_samples,
-        eos_token_id=model.generation_config.eos_token_id,
-        pad_token_id=model.generation_config.pad_token_id or 0,
-        **how_to_sample(asked),
-    )
-    sizes = ContinuousBatchingConfig()
-    if model.device.type == "cpu":  # left alone it takes 60% of the memory, and fills it with zeros first
-        n_pages = -(-(max(map(len, asked.prompts)) + asked.max_tokens) // CONTINUOUS_PAGE) * n_tokens
-        sizes = ContinuousBatchingConfig(
-            page_size=CONTINUOUS_PAGE, num_blocks=n_pages, max_batch_tokens=n_tokens, max_requests_per_batch=n_tokens
-        )
-    out = model.generate_batch(
-        inputs=[list(ids) for ids in asked.prompts],
-        generation_config=generation,
-        continuous_batching_config=sizes,
-        warmup=model.device.type != "cpu",
-        progress_bar=False,
-    )
-    n_wanted = len(asked.prompts) * asked.n_samples
-    failed = [answer.error for answer in out.values() if answer.error]
-    if failed or len(out) != n_wanted:
-        raise AssertionError(f"{len(out)} of {n_wanted} samples came back; errors: {failed[:1]}")
-    return [[list(answer.generated_tokens) for answer in out.values()]]
-
-
-def random_model(n_params: float, folder: Path) -> Path:
-    """A Llama of about `n_params` parameters with random weights and a tokenizer of bytes, saved in `folder`."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
-    inner = Tokenizer(models.BPE(vocab=vocab, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    inner.decoder = decoders.ByteLevel()
-    tokenizer = chat_tokenizer(inner)
-    # About 12 h^2 parameters a layer, and layers in proportion to the width, as models of this size have.
-    hidden = max(64, round((n_params / 12 * 40) ** (1 / 3) / 256) * 256)
-    n_layers = max(2, round(n_params / (12 * hidden**2)))
-    config = PretrainConfig(
-        hidden_size=hidden,
-        n_layers=n_layers,
-        n_heads=hidden // 64,
-        n_kv_heads=max(1, hidden // 256),
-        intermediate_size=3 * hidden,
-        seed=0,
-    )
-    save_model(build_model(config, tokenizer), tokenizer, folder)
-    return folder
-
-
-def measure(work: Callable[[], Tokens]) -> Round:
-    """One pass by both clocks."""
-    processor, wall = time.process_time(), time.perf_counter()
-    tokens = work()
-    processor, wall = time.process_time() - processor, time.perf_counter() - wall
-    return Round(sum(len(sample) for samples in tokens for sample in samples), processor, wall)
-
-
-def prompts_of(engine: TransformersEngine, given: argparse.Namespace) -> list[list[int]]:
-    """Token ids of what is asked, by the command line's settings."""
-    tasks = asyncio.run(build_tasks(TasksConfig(n_pool=given.prompts, n_heldout=25), seed=0))
-    texts = [prompt.text for prompt in tasks.pool]
-    rng = random.Random(0)
-    prompts = []
-    for text in texts:
-        before = [rng.choice(texts) for _ in range(given.shots)]
-        prompts.append(engine.encode([{"role": "user", "content": "\n".join([*before, text])}]))
-    if not given.prefixes:
-        return prompts
-    return [
-        ids[:end] for ids in prompts for end in range(max(1, len(ids) - PREFIX_SPAN), len(ids) + 1, given.prefixes)
-    ]
-
-
-def count_equal_greedy(engine: TransformersEngine, model: Any, asked: Asked) -> int:
-    """How many prompts get the same greedy tokens from both."""
-    greedy = Asked(asked.prompts, 1, asked.max_tokens, 0.0)
-    ours = sample_ours(engine, greedy, seed=0)
-    theirs = sample_generate(model, greedy, GREEDY_PROMPTS)
-    return sum(one == other for one, other in zip(ours, theirs, strict=True))
-
-
-def compare(
-    engine: TransformersEngine, bare: TransformersEngine | None, model: Any, asked: Asked, given: argparse.Namespace
-) -> dict[str, list[Round]]:
-    """Rounds of all, in turns, under the name of each way; `bare` is our engine without what it has read."""
-    ways: dict[str, Callable[[int], Tokens]] = {OURS: partial(sample_ours, engine, asked)}
-    if bare is not None:
-        ways[NOTHING_KEPT] = partial(sample_ours, bare, asked)
-    # Their randomness is torch's own, seeded once: the round has nothing to say in it.
-    for n_rows in GENERATE_ROWS:
-        ways[f"generate, {n_rows} rows"] = partial(lambda n, round_: sample_generate(model, asked, n), n_rows)
-    if given.continuous:
-        for n in CONTINUOUS_TOKENS if given.device == "cpu" else (0,):
-            name = f"generate_batch, {n} tokens" if n else "generate_batch"
-            ways[name] = partial(lambda n, round_: sample_continuous(model, asked, n), n)
-    rounds: dict[str, list[Round]] = {name: [] for name in ways}
-    for round_ in range(given.rounds):
-        for name, way in ways.items():
-            # A later round asks what was asked before: what was kept of it would be too good.
-            engine.forget_prompts()
-            rounds[name].append(measure(partial(way, round_)))
-    return rounds
-
-
-def summarise(rounds: dict[str, list[Round]]) -> dict[str, Any]:
-    """Medians over rounds, and how the best batch size of `generate` compares."""
-    rates = {name: statistics.median(r.tokens_per_s for r in of) for name, of in rounds.items()}
-    best = max((name for name in rates if name != OURS), key=rates.__getitem__)
-    ways = {
-        name: {
-            "tokens_per_s": rates[name],
-            "tokens_per_s_wall": statistics.median(r.tokens / r.wall_s for r in of),
-            "rounds": [{"tokens": r.tokens, "processor_s": r.processor_s, "wall_s": r.wall_s} for r in of],
-        }
-        for name, of in rounds.items()
-    }
-    return {"ways": ways, "best": best, "ratio": rates[OURS] / rates[best]}
 
 
 def main() -> None:
@@ -463,10 +291,12 @@ def run(given: argparse.Namespace, scratch: Path) -> None:
     else:
         folder = given.model or pretrain(PretrainConfig(), Resources().cache_path()).path
     dtype = "float32" if given.device == "cpu" else "bfloat16"
-    engine, bare = (
-        TransformersEngine(folder, device=given.device, dtype=dtype, batch_rows=given.batch_rows, prefix_bytes=kept)
-        for kept in (PREFIX_BYTES, 0)
-    )
+
+    def make_engine(prefix_bytes: int) -> TransformersEngine:
+        rows = given.batch_rows
+        return TransformersEngine(folder, device=given.device, dtype=dtype, batch_rows=rows, prefix_bytes=prefix_bytes)
+
+    engine = make_engine(PREFIX_BYTES)
     asked = Asked(prompts_of(engine, given), given.samples, given.max_tokens, temperature=1.0)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), use_safetensors=True).eval()
     model.to(given.device)
@@ -486,7 +316,7 @@ def run(given: argparse.Namespace, scratch: Path) -> None:
         "batch_rows": given.batch_rows,
         "n_threads": torch.get_num_threads(),
     }
-    facts |= summarise(compare(engine, bare if given.prefixes else None, model, asked, given))
+    facts |= summarise(compare(make_engine, model, asked, given))
     show(facts, given.rounds)
     if given.json:
         write_json(given.json, facts)
