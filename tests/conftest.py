@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from typing import Any
 
@@ -24,6 +25,9 @@ _OURS = "TEACHABLE_TEST_CACHE"
 
 def _isolate() -> None:
     """Set the environment of this process and of all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts background jobs with ctrl-C ignored, and all that they start would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if _OURS not in os.environ:
         folder = tempfile.mkdtemp(prefix="teachable-tests-")
         os.environ[_OURS] = folder

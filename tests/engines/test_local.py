@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from teachable.engines import Completion, Engine, Request
+from teachable.engines.batch import Ended
 from teachable.engines.local import PromptTooLong, TransformersEngine
 from teachable.errors import TeachableError
 
@@ -222,6 +224,26 @@ def test_an_error_reaches_everybody_and_the_engine_goes_on(tiny_model: Path) -> 
     assert all(isinstance(error, TeachableError) and "resources.batch_rows" in str(error) for error in failed)
     engine.model.lm_head.forward = lm_head
     assert sample_all(engine, requests) == expected
+
+
+def test_little_memory_makes_fewer_rows_and_the_same_tokens(tiny_model: Path) -> None:
+    """A row of 20 tokens takes 16 KiB here: with 40 KiB two decode together, with 1 byte one does."""
+    requests = [Request(p, n=3, max_tokens=9, seed=1) for p in ("abc", "a b c", STORY[:150])]
+    expected = sample_all(TransformersEngine(tiny_model, dtype="float32"), requests)
+    for cache_bytes, n_rows in ((40 << 10, 2), (1, 1)):
+        engine = TransformersEngine(tiny_model, dtype="float32", cache_bytes=cache_bytes)
+        most = 0
+        step = engine._batch.step
+
+        def watched(engine: TransformersEngine = engine, step: Callable[[], list[Ended]] = step) -> list[Ended]:
+            nonlocal most
+            most = max(most, len(engine._batch.rows))
+            return step()
+
+        engine._batch.step = watched  # type: ignore[method-assign]
+        assert sample_all(engine, requests) == expected
+        assert most == n_rows
+        assert engine._batch.n_bytes == 0
 
 
 def test_what_nobody_waits_for_is_dropped(engine: TransformersEngine) -> None:

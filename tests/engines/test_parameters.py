@@ -81,7 +81,8 @@ def test_a_model_that_wants_max_completion_tokens_gets_them() -> None:
         engine = engine_at(server)
         sample(engine, Request("q", max_tokens=9), Request("r", max_tokens=9))
         sample(engine, Request("q", max_tokens=9))
-        assert [seen.status for seen in server.asked] == [400, 400, 200, 200, 200]
+        statuses = [seen.status for seen in server.asked]
+        assert sorted(statuses[:4]) == [200, 200, 400, 400] and statuses[4:] == [200]  # the first two run at once
         assert server.asked[-1].body["max_completion_tokens"] == 9
 
 

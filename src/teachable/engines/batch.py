@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from teachable.engines.blocks import slot_width
 from teachable.engines.prefill import PromptReader
 from teachable.engines.prefixes import block_keys
 from teachable.engines.proof import decode
@@ -35,7 +36,7 @@ class Job:
     request: Request
     prompt_ids: list[int]
     done: asyncio.Future[list[Completion]]
-    started: int = 0
+    started: int = 0  # samples
     finished: dict[int, Completion] = field(default_factory=dict)
     stream_keys: np.ndarray = field(init=False)
     block_keys: list[bytes] = field(init=False)
@@ -102,8 +103,15 @@ class Batch:
         self._last = np.zeros(capacity, dtype=np.int64)
         self._keys = np.zeros(capacity, dtype=np.uint64)
         self._rules = Rules(np.ones(capacity), np.zeros(capacity, np.int64), np.ones(capacity), np.zeros(capacity))
+        self._position_bytes = _position_bytes(model)
+        self.n_bytes = 0  # what the rows' own slots will need when they are longest
         self._tokens = np.zeros((capacity, 64), dtype=np.int64)
         self._logprobs = np.zeros((capacity, 64))
+
+    def row_bytes(self, job: Job) -> int:
+        """What the slot of a row of this job needs when it is longest."""
+        n_prompt = len(job.prompt_ids)
+        return slot_width(n_prompt - self._slots.n_shared(n_prompt) + job.request.max_tokens) * self._position_bytes
 
     @torch.inference_mode()
     def admit(self, rows: Sequence[Row]) -> None:
@@ -123,6 +131,7 @@ class Batch:
         """Seats for rows of one job."""
         request = job.request
         seats = np.array([self._free.pop() for _ in rows])
+        self.n_bytes += len(rows) * self.row_bytes(job)
         for seat, row in zip(seats.tolist(), rows, strict=True):
             self.rows[seat] = row
             if request.stop:
@@ -189,5 +198,14 @@ class Batch:
             self._slots.remove(np.array(seats))
             self._free += seats
         for seat in seats:
-            del self.rows[seat]
+            self.n_bytes -= self.row_bytes(self.rows.pop(seat).job)
             self._watches.pop(seat, None)
+
+
+def _position_bytes(model: Any) -> int:
+    """The keys and values of one position in all layers, in bytes; an estimate where layers differ."""
+    config = model.config
+    n_heads = config.num_attention_heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // n_heads
+    n_kv = getattr(config, "num_key_value_heads", None) or n_heads
+    return int(2 * config.num_hidden_layers * n_kv * dim * model.dtype.itemsize)

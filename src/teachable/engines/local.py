@@ -31,6 +31,7 @@ from teachable.store.digest import model_digest
 
 STEPS_BETWEEN_YIELDS = 8
 PREFIX_BYTES = 256 << 20
+CACHE_BYTES = 2 << 30  # on a CPU; on a GPU half of what is free
 
 
 class PromptTooLong(RuntimeError):
@@ -44,7 +45,10 @@ class TransformersEngine:
         model: a folder in Hugging Face format, or a hub id.
         device: "auto" takes CUDA where there is one.
         dtype: "auto" takes the checkpoint's own; "float32", "bfloat16", "float16".
-        batch_rows: how many samples decode together.
+        batch_rows: how many samples decode together, at most.
+        cache_bytes: how much memory their keys and values may need, shared beginnings of prompts not counted; None is
+            half of what is free on a GPU, and 2 GiB on a CPU. Where that is too little for `batch_rows`, fewer decode
+            together. No sample depends on it.
         trust_remote_code: run Python code that comes with the model.
         prefix_bytes: how many bytes of prompts' keys and values to keep, for prompts that begin like an earlier one;
             0 keeps none. No sample depends on it.
@@ -59,7 +63,8 @@ class TransformersEngine:
         *,
         device: str = "auto",
         dtype: str = "auto",
-        batch_rows: int = 384,
+        batch_rows: int = 1024,
+        cache_bytes: int | None = None,
         trust_remote_code: bool = False,
         prefix_bytes: int = PREFIX_BYTES,
     ) -> None:
@@ -79,6 +84,7 @@ class TransformersEngine:
         self._jobs: dict[int, Job] = {}  # all under way
         self._driver: asyncio.Task[None] | None = None
         self._prefix_bytes = prefix_bytes
+        self._cache_bytes = _memory(self.device) if cache_bytes is None else cache_bytes
         self._ours = _attends_as_ours(self.model, self.context, str(model))
         self._batch = self._new_batch()
 
@@ -169,8 +175,9 @@ class TransformersEngine:
     def _admit(self) -> None:
         """Fill free seats with waiting samples, a block at a time so that prefills are batched."""
         batch = self._batch
-        free = self.batch_rows - len(batch.rows)
-        if not self._waiting or (batch.rows and free < self.batch_rows // 8):
+        free, room = self.batch_rows - len(batch.rows), self._cache_bytes - batch.n_bytes
+        scarce = free < self.batch_rows // 8 or room < self._cache_bytes // 8
+        if not self._waiting or (batch.rows and scarce):
             return
         admitted: list[Row] = []
         while self._waiting and len(admitted) < free:
@@ -178,7 +185,13 @@ class TransformersEngine:
             if job.done.done():
                 self._waiting.popleft()
                 continue
-            take = min(job.request.n - job.started, free - len(admitted))
+            fit = room // batch.row_bytes(job)
+            if not batch.rows and not admitted:
+                fit = max(fit, 1)  # whatever it needs, it can't wait for others to leave
+            take = min(job.request.n - job.started, free - len(admitted), fit)
+            if take < 1:
+                break
+            room -= take * batch.row_bytes(job)
             admitted += [Row(job, job.started + i) for i in range(take)]
             job.started += take
             if job.started == job.request.n:
@@ -207,6 +220,11 @@ class TransformersEngine:
             if not job.done.done():
                 job.done.set_exception(_named(error) if isinstance(error, Exception) else asyncio.CancelledError())
         self._jobs.clear()
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes for the keys and values of rows, where nobody says how many."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CACHE_BYTES
 
 
 def _named(error: Exception) -> Exception:

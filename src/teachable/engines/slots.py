@@ -193,6 +193,11 @@ class Slots:
         """The widest pool's."""
         return max(pool.width for pool in self._pools.values())
 
+    def n_shared(self, n_prompt: int) -> int:
+        """How many positions of a prompt of so many tokens go into a tile: whole blocks, and never the last token."""
+        start = (n_prompt - 1) // BLOCK * BLOCK
+        return start if self._ours and start >= SHARE_FROM else 0
+
     def seats(self) -> np.ndarray:
         """The seats of all rows in the order in which they decode."""
         return np.concatenate([np.zeros(0, dtype=np.int64), *[pool.seats for pool in self._pools.values()]])
@@ -209,9 +214,7 @@ class Slots:
             source: keys and values of their prompts.
             rows: row i's prompt in `source`; one prompt may serve many rows.
         """
-        start = (int(n_prompt.max()) - 1) // BLOCK * BLOCK
-        if not self._ours or start < SHARE_FROM:
-            start = 0
+        start = self.n_shared(int(n_prompt.max()))
         self._start[seats] = start
         if start:
             self.shared.admit(seats, keys, source, rows, start)
