@@ -227,10 +227,10 @@ def test_an_error_reaches_everybody_and_the_engine_goes_on(tiny_model: Path) -> 
 
 
 def test_little_memory_makes_fewer_rows_and_the_same_tokens(tiny_model: Path) -> None:
-    """A row of 20 tokens takes 16 KiB here: with 40 KiB two decode together, with 1 byte one does."""
+    """A row of up to 32 positions takes 8 KiB here: with 20 KiB two decode together, with 1 byte one does."""
     requests = [Request(p, n=3, max_tokens=9, seed=1) for p in ("abc", "a b c", STORY[:150])]
     expected = sample_all(TransformersEngine(tiny_model, dtype="float32"), requests)
-    for cache_bytes, n_rows in ((40 << 10, 2), (1, 1)):
+    for cache_bytes, n_rows in ((20 << 10, 2), (1, 1)):
         engine = TransformersEngine(tiny_model, dtype="float32", cache_bytes=cache_bytes)
         most = 0
         step = engine._batch.step
