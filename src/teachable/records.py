@@ -232,11 +232,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Is it right? `correct` None means "could not tell", which is no failure and no success."""
+    """Is it right? `correct` None means "could not tell", which is no failure and no success.
+
+    `frac_passed` is the share of tests that passed, in [0, 1], where tests decide; None elsewhere.
+    """
 
     correct: bool | None
     answer: str | None
     reason: str
+    frac_passed: float | None = None
 
 
 @runtime_checkable
