@@ -55,10 +55,10 @@ fix: $(STAMP) ## mend what the linter and the formatter can mend
 bench: $(STAMP) ## the data-first benchmark: accuracy against training tokens for every arm (about an hour)
 	@$(BIN)/python benchmarks/data_first.py --out runs/bench-data-first $(ARGS)
 
-system: ## install the optional Debian packages that some tests use (as root)
+system: ## install the Debian packages of the sandbox and of the browser tests (as root)
 	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-	  echo "make system: needs root and apt-get. Install chromium (browser tests) in your system's own way." >&2; exit 1; fi
-	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+	  echo "make system: needs root and apt-get. Install bubblewrap (the sandbox of the verifier 'code') and chromium (browser tests) in your system's own way." >&2; exit 1; fi
+	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bubblewrap chromium >/dev/null
 
 hooks: $(STAMP) ## check every commit before it is made
 	@$(BIN)/pre-commit install
@@ -112,5 +112,13 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "Installing teachable[$(EXTRAS)] and what it needs (some minutes the first time) ..."
 	@$(PIP) --editable ".[$(EXTRAS)]"
+	@if [ "$$(uname -s)" = Linux ] && ! command -v bwrap >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing bubblewrap, the sandbox in which the verifier 'code' runs programs ..."; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends bubblewrap; } >/dev/null 2>&1 || true; \
+	  fi; \
+	  if ! command -v bwrap >/dev/null; then \
+	    echo "NOTE: bubblewrap is not here, so the verifier 'code' will refuse to run programs and its tests will be skipped. Install it (Debian, Ubuntu: apt-get install bubblewrap)." >&2; fi; \
+	fi
 	@touch $@
 	@echo "Installed into $(VENV)."

@@ -60,6 +60,7 @@ _isolate()
 
 # Tests share a machine with each other and with much else: a turn that comes late is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("patient"), derandomize=True)  # for .ci/run
 settings.load_profile("patient")
 
 
@@ -94,9 +95,11 @@ def tokenizer(small_config: PretrainConfig, few_tokenizer_texts: None) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in capitals how many tests were left out for want of a browser: a skip is easily overlooked."""
-    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "browser" in str(r.longrepr).lower()]
-    if skipped:
-        terminalreporter.write_line(
-            f"{len(skipped)} BROWSER TESTS WERE SKIPPED: is Chromium here? (make system)", red=True
-        )
+    """Say in capitals how many tests were left out for want of a browser or a sandbox: a skip is easily overlooked."""
+    skipped = [str(report.longrepr).lower() for report in terminalreporter.stats.get("skipped", [])]
+    for word, needed in (("browser", "Chromium"), ("sandbox", "bubblewrap")):
+        n = sum(word in reason for reason in skipped)
+        if n:
+            terminalreporter.write_line(
+                f"{n} {word.upper()} TESTS WERE SKIPPED: is {needed} here? (make system)", red=True
+            )
