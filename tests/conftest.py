@@ -100,6 +100,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for word, needed in (("browser", "Chromium"), ("sandbox", "bubblewrap")):
         n = sum(word in reason for reason in skipped)
         if n:
-            terminalreporter.write_line(
-                f"{n} {word.upper()} TESTS WERE SKIPPED: is {needed} here? (make system)", red=True
-            )
+            terminalreporter.write_line(f"{n} {word.upper()} TESTS SKIPPED: is {needed} here? (make system)", red=True)

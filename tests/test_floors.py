@@ -22,8 +22,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "records"),
     ("store",),
-    ("chat",),  # below the engines, which turn messages into tokens through it
-    ("engines", "families", "overlap", "stats", "verify"),
+    ("chat", "stats"),  # below the engines, which turn messages into tokens, and the verifiers, which are calibrated
+    ("engines", "families", "overlap", "verify"),
     ("rollouts",),
     ("evaluate", "probe", "report", "select", "tasks", "train"),
     ("recipe",),

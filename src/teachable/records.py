@@ -84,7 +84,8 @@ class Solution:
 class Attempt:
     """One sampled answer and its verdict. `correct` is None when the verifier could not tell.
 
-    `n_tokens` is its length as the engine counted it, also where the engine gave no `token_ids`.
+    `n_tokens` is its length as the engine counted it, also where the engine gave no `token_ids`. `frac_passed` is the
+    share of tests that it passed, in [0, 1], where tests decide.
     """
 
     prompt_id: str
@@ -98,6 +99,7 @@ class Attempt:
     answer: str | None
     reason: str
     n_tokens: int = 0
+    frac_passed: float | None = None
 
     @property
     def id(self) -> str:

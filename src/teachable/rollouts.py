@@ -187,7 +187,7 @@ async def _attempts_at(ask: Ask, request: Request, engine: Engine, verifier: Ver
             )
             continue
         completion = completions[place]
-        verdict = await verify.judge(verifier, completion.text, ask.prompt)
+        verdict = await verify.verdict_of(verifier, completion.text, ask.prompt)
         attempts.append(
             Attempt(
                 prompt_id=ask.prompt.id,
@@ -201,6 +201,7 @@ async def _attempts_at(ask: Ask, request: Request, engine: Engine, verifier: Ver
                 answer=verdict.answer,
                 reason=verdict.reason,
                 n_tokens=completion.n_tokens,
+                frac_passed=verdict.frac_passed,
             )
         )
     return attempts

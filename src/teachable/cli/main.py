@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from teachable.cli.ending import ending
+from teachable.cli.verification import verify
 from teachable.errors import TeachableError
 
 app = typer.Typer(
@@ -246,6 +247,9 @@ def evaluate(
             "evaluate", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed,
             stages=stages, as_json=as_json,
         )  # fmt: skip
+
+
+app.command()(verify)
 
 
 @app.command()

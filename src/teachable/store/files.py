@@ -317,7 +317,7 @@ def _schema(kind: type[Any]) -> pa.Schema | None:
     for name in ("level", "sample", "seed", "n", "successes", "n_undecided", "n_tokens"):
         special[name] = pa.int64()
     masses = ("zone_mass", "p_beyond", "p_teachable", "p_mastered")
-    for name in ("posterior_a", "posterior_b", "agreement", "key_agreement", *masses):
+    for name in ("posterior_a", "posterior_b", "agreement", "key_agreement", "frac_passed", *masses):
         special[name] = pa.float64()
     if kind not in (Prompt, Solution, Attempt, Estimate):
         return None

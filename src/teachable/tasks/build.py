@@ -16,7 +16,7 @@ from teachable.families.catalog import FAMILIES, SIDES, family, questions, to_pr
 from teachable.overlap.split import split_of
 from teachable.records import OnProgress, Progress, Prompt, Solution
 from teachable.tasks.config import TasksConfig
-from teachable.verify import get, judge, prove_on_gold
+from teachable.verify import get, prove_on_gold, verdict_of
 
 MISSES_BEFORE_EXHAUSTED = 400  # draws in a row without a new question: the level has no more to give
 SOLUTION_SOURCE = "rule-based teacher"
@@ -129,7 +129,7 @@ async def _solve(prompts: Sequence[Prompt], rejected: Counter[str]) -> tuple[Sol
     for prompt in prompts:
         entry = prompt.meta["entry"]
         text = teacher.response(FAMILIES[prompt.domain].solve(entry), str(entry["answer"]))
-        verdict = await judge(get(prompt.verifier), text, prompt)
+        verdict = await verdict_of(get(prompt.verifier), text, prompt)
         if verdict.correct:
             solutions.append(Solution(prompt.id, text, SOLUTION_SOURCE, verdict.reason))
         else:

@@ -25,7 +25,7 @@ from teachable.tasks.build import TaskSet
 from teachable.tasks.columns import WORKED, cell, recognise
 from teachable.tasks.config import TasksConfig
 from teachable.tasks.values import AS_IT_STANDS, as_response, chat, levels, n_rows, read_answer, scalar
-from teachable.verify import get, judge
+from teachable.verify import get, verdict_of
 
 DEFAULT_DOMAIN = "all"
 FORMATS = (".jsonl", ".parquet")
@@ -272,7 +272,7 @@ async def load_tasks(path: Path, config: TasksConfig) -> tuple[TaskSet, Mapping[
     rejected: Counter[str] = Counter()
     for prompt in pool:
         for text in sorted(file.responses.get(prompt.id, ()), key=lambda text: (len(text), text)):
-            verdict = await judge(get(prompt.verifier), text, prompt)
+            verdict = await verdict_of(get(prompt.verifier), text, prompt)
             if verdict.correct:
                 solutions.append(Solution(prompt.id, text, "organic", verdict.reason))
                 break

@@ -18,7 +18,7 @@ from typing import Any
 
 from teachable.errors import TeachableError
 from teachable.records import Prompt, Verdict
-from teachable.verify.exact import NO_ANSWER, extract_answer
+from teachable.verify.extract import NO_ANSWER, extract_answer
 
 RUNS_THE_ANSWER = frozenset(
     {

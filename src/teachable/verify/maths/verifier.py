@@ -1,0 +1,146 @@
+"""The verifier `math`: does the response's final answer equal the reference?
+
+Extraction is `extract.final`'s. Where a response says nowhere what its answer is, the last line is its answer if it is
+nothing else ("5 cm"), and else the last expression in it. Equality is `equality.equal`'s: exact arithmetic of our own, then
+math-verify in a process that can be killed.
+
+What it does not protect against: an answer that math-verify wrongly takes for equal where our own arithmetic could not tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from teachable.records import Prompt, Verdict
+from teachable.verify import extract
+from teachable.verify.maths import equality, letters, phrases, words, workers
+from teachable.verify.maths.limits import TooLarge
+from teachable.verify.maths.reader import cleaned, read
+from teachable.verify.maths.values import Named, Region, Sequence, Unknown, Value, Words
+
+
+@dataclass(frozen=True)
+class Math:
+    """Equality of mathematical answers.
+
+    Args:
+        limit_s: how long math-verify may take over a pair that our own arithmetic does not decide, in seconds.
+    """
+
+    limit_s: float = equality.LIMIT_S
+
+    name = "math"
+
+    async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
+        """True, False, or None where it could not be told in time or within the bounds (see `limits`)."""
+        if prompt.answer is None or not prompt.answer.strip():
+            return Verdict(None, None, "the row has no reference answer")
+        references = _references(prompt.answer)
+        final = extract.final(attempt)
+        if final.refused:
+            return Verdict(False, final.answers[-1] if final.answers else None, final.refused)
+        if not final.answers:
+            return Verdict(False, None, extract.NO_ANSWER)
+        reference = references[0] if len(references) == 1 else ", ".join(references)
+        answer = ", ".join(final.answers)
+        if len(final.answers) > 1:
+            return await self._several(reference, final.answers, answer)
+        if final.hedged and not _has_several(reference):
+            return Verdict(False, answer, "the answer offers alternatives")
+        for tried in _readings(attempt, final, reference):
+            equal, reason = await self._equal(reference, tried)
+            return Verdict(equal, tried, reason)
+        return Verdict(False, answer, "no expression in the last line")
+
+    async def _several(self, reference: str, answers: tuple[str, ...], shown: str) -> Verdict:
+        """Several boxes: equal to each other and the reference, or together the reference's several values."""
+        if _has_several(reference):
+            equal, reason = await self._equal(reference, ", ".join(answers))
+            if equal:
+                return Verdict(True, shown, reason)
+        unsure = False
+        for answer in answers:
+            equal, reason = await self._equal(reference, answer)
+            if equal is False:
+                return Verdict(False, shown, "several different answers")
+            unsure = unsure or equal is None
+        return Verdict(None if unsure else True, shown, "could not tell" if unsure else "all answers given are equal")
+
+    async def _equal(self, reference: str, attempt: str) -> tuple[bool | None, str]:
+        decision = equality.decide(reference, attempt)
+        if not decision.ask:
+            return decision.equal, decision.reason
+        return equality.settled(await workers.compare_async(cleaned(reference), cleaned(attempt), self.limit_s))
+
+
+def _references(answer: str) -> tuple[str, ...]:
+    """The reference itself, or what a whole solution gives as its answer."""
+    if "\\boxed" in answer or "\\fbox" in answer or "####" in answer or "<answer>" in answer:
+        found = extract.final(answer)
+        if found.answers:
+            return found.answers
+    return (answer.strip(),)
+
+
+def _readings(attempt: str, final: extract.Final, reference: str) -> list[str]:
+    """What to compare: the answer whole where it is one, else the likeliest expression in it."""
+    answer = final.answers[0]
+    if letters.letter_of(reference) is not None:
+        return [answer]
+    whole = attempt.strip()
+    if final.how == "line" and len(whole) < 500 and whole != answer and not phrases.is_prose(whole) and _is_read(whole):
+        return [whole]
+    if final.how != "line" and not phrases.is_prose(answer):
+        return [answer]
+    if not phrases.is_prose(answer) and _is_read(answer):
+        return [answer]
+    if _same_words(reference, answer):
+        return [reference]
+    if final.how != "line" and _is_read(answer):
+        return [answer]
+    for tried in phrases.candidates(answer):
+        if _is_read(tried):
+            return [tried]
+    return [answer]
+
+
+def _same_words(reference: str, line: str) -> bool:
+    """Whether a line of prose ends with the reference, where that is in words, and does not deny it."""
+    try:
+        value = read(reference)
+    except TooLarge:
+        return False
+    if not isinstance(value, Words):
+        return False
+    from_line = words.folded(phrases.without_tex(line[-2_000:])).split()
+    wanted = value.text.split()
+    if from_line[-len(wanted) :] != wanted:
+        return False
+    before = from_line[: -len(wanted)][-2:]
+    return not any(words.is_negation(word) for word in before)
+
+
+def _is_read(text: str) -> bool:
+    """Whether our reader makes something of a text other than words."""
+    try:
+        value = read(text)
+    except TooLarge:
+        return True
+    return not isinstance(value, Unknown | Words) and not (isinstance(value, Sequence) and _has_words(value))
+
+
+def _has_words(value: Sequence) -> bool:
+    return any(isinstance(item, Words | Unknown) for item in value.items)
+
+
+def _has_several(reference: str) -> bool:
+    """Whether a reference has several values, so that an answer with "or" may be right."""
+    try:
+        value: Value = read(reference)
+    except TooLarge:
+        return False
+    if isinstance(value, Named):
+        value = value.value
+    if isinstance(value, Sequence):
+        return len(value.items) > 1
+    return isinstance(value, Region | Words)

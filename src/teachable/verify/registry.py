@@ -1,0 +1,43 @@
+"""The verifiers by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from teachable.errors import TeachableError
+from teachable.records import Verifier
+from teachable.verify.choices import Choice
+from teachable.verify.gym import Gym
+from teachable.verify.judging import Judge
+from teachable.verify.maths import Math
+from teachable.verify.programs import Code
+from teachable.verify.strings import Exact
+
+math = Math()
+choice = Choice()
+exact = Exact()
+code = Code()
+judge = Judge()
+gym = Gym()
+
+_VERIFIERS: dict[str, Verifier] = {verifier.name: verifier for verifier in (math, choice, exact, code, judge, gym)}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `get` knows, in alphabetical order."""
+    return tuple(sorted(_VERIFIERS))
+
+
+def get(name: str) -> Verifier:
+    """The verifier of that name, with its flags as they are by default.
+
+    Raises:
+        TeachableError: no verifier has that name; the message gives the nearest one.
+    """
+    if name in _VERIFIERS:
+        return _VERIFIERS[name]
+    near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)
+    raise TeachableError(
+        f"there is no verifier called '{name}'",
+        mend=f"The nearest name is '{near[0]}'; all names: {', '.join(names())}" if near else "",
+    )
