@@ -91,11 +91,6 @@ def test_pass_at_k_needs_k_samples() -> None:
         stats.pass_at_k(4, 1, 5)
 
 
-def test_plurality_takes_the_first_of_equals() -> None:
-    assert stats.plurality(["b", "a", "a", "b", "c"]) == ("b", 0.4)
-    assert stats.plurality([]) == (None, 0.0)
-
-
 # ---- intervals ----
 
 

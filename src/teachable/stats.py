@@ -171,20 +171,6 @@ def pass_at_k(n: int, n_correct: int, k: int) -> float:
     return 1.0 - math.prod(1.0 - k / i for i in range(n - n_correct + 1, n + 1))
 
 
-def plurality(answers: Sequence[str]) -> tuple[str | None, float]:
-    """The most frequent answer and its share of all; the one that came first where several are as frequent.
-
-    Samples of a question are exchangeable, so "came first" is a fair draw among the tied answers.
-    """
-    counts: dict[str, int] = {}
-    for answer in answers:
-        counts[answer] = counts.get(answer, 0) + 1
-    if not counts:
-        return None, 0.0
-    best = max(counts, key=lambda answer: counts[answer])
-    return best, counts[best] / len(answers)
-
-
 # ---- means over questions and seeds ----
 
 

@@ -22,16 +22,16 @@ from typer.testing import CliRunner
 from teachable.cli.main import app
 from teachable.store.files import read_json, read_rows, write_rows
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"attempt": "So it is 5.\nAnswer: 5", "answer": "5"},
     {"attempt": "Answer: 6", "answer": "5"},
     {"attempt": "Answer: Yes", "answer": "yes", "verifier": "exact"},
     {"attempt": "no idea", "answer": None},
 ]
-N_PROGRAMS = 24
-PROGRAMS = [  # each takes a while and is a program of its own; every third is wrong
+N_PROGRAMS = 16
+PROGRAMS: list[dict[str, Any]] = [  # each takes a while and is a program of its own; every third is wrong
     {
-        "attempt": f"import time\ndef f():\n    time.sleep(0.15)\n    return {i if i % 3 else -i - 1}\n",
+        "attempt": f"import time\ndef f():\n    time.sleep(0.1)\n    return {i if i % 3 else -i - 1}\n",
         "tests": f"assert f() == {i}",
     }
     for i in range(N_PROGRAMS)
@@ -168,10 +168,14 @@ def test_without_a_sandbox_programs_are_refused_and_the_way_out_is_named(
     teachable: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, [*ROWS, PROGRAMS[1]])
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing-here"))
+    refusing = tmp_path / "bin" / "bwrap"  # as where the system grants no namespaces
+    refusing.parent.mkdir()
+    refusing.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(refusing.parent))
     result = teachable("verify", "answers.jsonl", "--out", "o")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "bubblewrap" in result.stderr and result.stderr.count("\n") == 1
+    assert "bubblewrap" in result.stderr and "--unsafe-no-sandbox" in result.stderr and result.stderr.count("\n") == 1
     assert not (tmp_path / "o").exists()
     unsafe = teachable("verify", "answers.jsonl", "--out", "o", "--unsafe-no-sandbox")
     assert unsafe.returncode == 0, unsafe.stderr

@@ -88,7 +88,13 @@ def attempts(*pairs: tuple[str | None, bool | None]) -> list[Attempt]:
     ],
 )
 def test_majority(pairs: list[tuple[str | None, bool | None]], right: bool | None) -> None:
-    assert majority(attempts(*pairs)) is right
+    assert majority(attempts(*pairs), "exact") is right
+
+
+def test_equivalent_answers_vote_together_under_math() -> None:
+    pairs = attempts(("1/2", True), ("7", False), ("7", False), ("0.5", True), ("50%", True))
+    assert majority(pairs, "math") is True
+    assert majority(pairs, "exact") is False
 
 
 def test_means_are_those_of_the_rows() -> None:

@@ -96,7 +96,7 @@ def test_a_suspect_prompt_keeps_its_zone_and_tells_the_clash() -> None:
 def test_agreement_is_of_equal_answers() -> None:
     tried = attempts(False, False, True, False, answers=["1,000", "1000.", "six", None])
     found = estimate(PROMPT, tried, belief_of(1.5, 3.5), own_key(PROMPT), "decided", ProbeConfig())
-    assert found.plurality == "1000"
+    assert found.plurality == "1,000"  # as its first voter writes it
     assert found.agreement == pytest.approx(2 / 3)
 
 

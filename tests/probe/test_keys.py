@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from tests.probe.planted import Planted, prompt
@@ -108,12 +109,19 @@ def test_a_model_that_is_its_own_teacher_is_not_judged_by_the_same_samples() -> 
     assert {a.seed for a in result.teacher_attempts}.isdisjoint(a.seed for a in result.attempts)
 
 
-def test_a_tie_goes_to_the_first_in_the_alphabet_and_the_share_must_be_exceeded() -> None:
+def test_a_tie_goes_to_the_answer_that_was_sampled_first_and_the_share_must_be_exceeded() -> None:
     tied = answers(("b", None), ("a", None), ("b", None), ("a", None))
-    assert key_from(prompt("p", None), tied, 0.49) == Key("a", "teacher", 0.5)
+    assert key_from(prompt("p", None), tied, 0.49) == Key("b", "teacher", 0.5)
     assert key_from(prompt("p", None), tied, 0.5).answer is None
     # What can't be read agrees with nothing, and counts.
     assert key_from(prompt("p", None), answers(("a", None), (None, None), (None, None)), 0.5).answer is None
+
+
+def test_equivalent_answers_of_the_teacher_count_together_under_math() -> None:
+    given = answers(("1/2", None), ("0.7", None), ("0.5", None), ("\\frac{1}{2}", None))
+    assert key_from(prompt("p", None), given, 0.5).answer is None
+    found = key_from(replace(prompt("p", None), verifier="math"), given, 0.5)
+    assert (found.answer, found.agreement) == ("1/2", 0.75)
 
 
 def test_a_clash_needs_a_verdict_against_and_none_for() -> None:

@@ -91,7 +91,7 @@ def test_the_reference_is_read_out_of_its_cell(
 
 
 def test_what_a_single_row_lacks_is_its_own_fault(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"attempt": None, "answer": "5"},
         {"attempt": "", "answer": "5"},
         {"attempt": ["5"], "answer": "5"},

@@ -187,8 +187,26 @@ def test_columns_are_recognised_by_the_names_of_public_sets(write_file: WriteFil
         "2",
         "all",
         0,
-        "exact",
+        "math",
     )
+
+
+def test_a_row_with_tests_is_for_code_and_one_with_choices_for_choice(write_file: WriteFile) -> None:
+    cases = [{"stdin": "1", "stdout": "2"}]
+    file = read_prompts(
+        write_file(
+            [
+                {"prompt": "Write f.", "tests": "assert f(1) == 2", "answer": "def f(x): ...", "entry_point": "f"},
+                {"prompt": "Add one.", "tests": cases, "command": "./main", "compile": "cc main.c -o main"},
+                {"prompt": "Which?", "choices": ["Rome", "Oslo"], "answer": "B"},
+            ]
+        )
+    )
+    f, add, which = file.prompts
+    assert (f.verifier, f.answer, f.meta) == ("code", "assert f(1) == 2", {"entry_point": "f"})
+    assert (add.verifier, json.loads(add.answer or "")) == ("code", cases)
+    assert add.meta == {"command": "./main", "compile": "cc main.c -o main"}
+    assert (which.verifier, which.answer, which.meta) == ("choice", "B", {"choices": ["Rome", "Oslo"]})
 
 
 def test_every_column_goes_where_it_belongs(write_file: WriteFile) -> None:
@@ -399,7 +417,7 @@ def test_responses_are_verified_and_wrong_ones_are_counted(write_file: WriteFile
     assert right and wrong
     assert [(s.prompt_id, s.text) for s in tasks.solutions] == [(p.id, given[p.text]) for p in right]
     assert {s.source for s in tasks.solutions} == {"organic"}
-    assert tasks.rejected == (("differs from the reference answer", len(wrong)),)
+    assert tasks.rejected == (("another kind of answer", len(wrong)),)
 
 
 def test_the_prompts_that_init_writes_are_read() -> None:

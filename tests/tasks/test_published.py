@@ -58,7 +58,7 @@ def test_a_solution_beside_an_answer_is_verified_against_it(write_file: WriteFil
     path = write_file([right, {**right, "problem": "b", "answer": "6"}])
     tasks = load(path, heldout_frac=0)
     assert [(s.text) for s in tasks.solutions] == ["So \\boxed{5}.\nAnswer: 5"]
-    assert tasks.rejected == (("differs from the reference answer", 1),)
+    assert tasks.rejected == (("a different value", 1),)
 
 
 def test_chats_as_they_are_shared(write_file: WriteFile) -> None:
@@ -94,4 +94,4 @@ def test_of_several_responses_the_shortest_right_one_is_the_solution(write_file:
     texts = ["Answer: 3", "quite long\nAnswer: 2", "longer than that\nAnswer: 2"]
     tasks = load(write_file([{**GOOD, "response": text} for text in texts[::-1]]), heldout_frac=0)
     assert [s.text for s in tasks.solutions] == [texts[1]]
-    assert dict(tasks.rejected) == {"differs from the reference answer": 1, "an earlier row says the same": 2}
+    assert dict(tasks.rejected) == {"a different value": 1, "an earlier row says the same": 2}

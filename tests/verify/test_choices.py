@@ -194,6 +194,8 @@ def test_a_wrong_answer_says_why(attempt: str, reason: str) -> None:
         ("2+2=4", "B", ["3", "4", "5"], True),
         ("5", "B", ["3", "4", "5"], False),
         ("2", "B", ["3", "2", "1"], True),
+        ("B) 42", "B", ["3", "4"], False),
+        ("B. Parisq", "B", CITIES, False),
     ],
 )
 def test_labels_and_texts_that_could_be_taken_for_each_other(
@@ -264,7 +266,7 @@ def test_any_answer_is_read(answer: str, options: dict[str, str]) -> None:
 
 
 def test_hostile_answers_are_read_quickly() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for piece in (
         "A ",
         "A or ",
@@ -281,4 +283,4 @@ def test_hostile_answers_are_read_quickly() -> None:
         "A, ",
     ):
         check(piece * 30_000, "B")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -6,7 +6,7 @@ import itertools
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from teachable.verify.extract import Final, answer_line, extract_answer, final
@@ -57,6 +57,8 @@ def test_nothing_said_is_no_answer(text: str) -> None:
         (r"\\boxed{5}", "5", "boxed"),
         (r"\begin{aligned} a \\\boxed{5} \end{aligned}", "5", "boxed"),
         (r"\boxed{5} and again \boxed{5}", "5", "boxed"),
+        (r"\boxed{\text{The answer is } 5}", "5", "boxed"),
+        (r"\boxed{Answer: 5}", "5", "boxed"),
         (r"I write it in \boxed{}: \boxed{5}", "5", "boxed"),
         (r"\boxed{5}. Final answer: 5", "5", "boxed"),
         (r"<answer>\boxed{5}</answer>", "5", "boxed"),
@@ -68,6 +70,8 @@ def test_nothing_said_is_no_answer(text: str) -> None:
         ("<answer>5", "5", "tag"),
         ("<answer>The answer is 5.</answer>", "5", "tag"),
         ("<answer>$$5$$</answer>", "5", "tag"),
+        ("<final_answer>5</final_answer>", "5", "tag"),
+        ("[ANSWER]5[/ANSWER]", "5", "tag"),
         # Markers.
         ("Final Answer: The final answer is $5$. I hope it is correct.", "5", "marker"),
         ("The answer is 5.", "5", "marker"),
@@ -93,7 +97,21 @@ def test_nothing_said_is_no_answer(text: str) -> None:
         ("the answer is:\n\n$$\nx = 5\n$$\nDone.", "x = 5", "marker"),
         ("**Answer**: `5`", "5", "marker"),
         ("Answer (in cm): 5", "5", "marker"),
+        ("__Answer:__ 5", "5", "marker"),
+        ("Answer: _ _ Q _", "_ _ Q _", "marker"),
         ("Ans: 5", "5", "marker"),
+        ("Answer = 5", "5", "marker"),
+        ('{"reasoning": "a \\"b\\"", "answer": "5"}', "5", "marker"),
+        ('{"answer": 5}', "5", "marker"),
+        (r"$$\text{Answer: } 5$$", "5", "marker"),
+        ("所以答案是5。", "5", "marker"),
+        ("Réponse : 5", "5", "marker"),
+        ("The answer is 5, as required.", "5", "marker"),
+        ("The answer is 5 which is odd.", "5", "marker"),
+        ("Answer: 5 (since 2 + 3 = 5)", "5", "marker"),
+        ("The answer is approximately 3.14.", "3.14", "marker"),
+        ("Wait, the answer is 4? No. The answer is 5.", "5", "marker"),
+        ("I wonder what the answer is.\n5", "5", "line"),
         # GSM8K.
         ("48 / 2 = 24\n#### 1,234", "1,234", "hashes"),
         ("so the total is 72. #### 72", "72", "hashes"),
@@ -106,6 +124,9 @@ def test_nothing_said_is_no_answer(text: str) -> None:
         ("thus\n\\[\nx = 5\n\\]", "x = 5", "line"),
         ("So the result is 5.", "So the result is 5.", "line"),
         ("5.", "5", "line"),
+        ("So we get 5, not 6.", "So we get 5", "line"),
+        ("Answer: 5, not 6", "5", "marker"),
+        ("Answer: heads, not tails", "heads, not tails", "marker"),
         ("a . . b .", "a . . b .", "line"),
     ],
 )
@@ -168,11 +189,54 @@ def test_several_boxes_are_several_answers(text: str, answers: tuple[str, ...], 
         ("Answer: 5\nor 6", "5 or 6"),
         (r"\boxed{5} It might also be 6, 7 or 8? No: it may be $6$.", "5 or 6"),
         ("The answer is 5. Another possible answer is 7.", "5 or 7"),
+        ("Answer: 5? Or 6?", "5 or 6"),
+        ("Answer: 5. If that is wrong, 6.", "5 or 6"),
+        ("Answer: 5. Maybe 6.", "5 or 6"),
+        (r"\boxed{5} (maybe 6)", "5 or 6"),
+        (r"\boxed{5} \text{ or } 6", "5 or 6"),
+        ("Answer: 5 (but it could be 6)", "5 (but it could be 6)"),
+        ("Answer: 5, but 6 is also possible", "5, but 6 is also possible"),
+        ("Answer: 5; alternatively 6", "5; alternatively 6"),
+        ("Answer: maybe 5, maybe 6", "maybe 5, maybe 6"),
+        ("Answer: 5 unless it is 6", "5 unless it is 6"),
+        ("Answer: between 1 and 10", "between 1 and 10"),
+        ("Answer: 1 to 100", "1 to 100"),
+        ("1..100", "1..100"),
+        (r"\boxed{1, 2, \ldots, 100}", r"1, 2, \ldots, 100"),
+        ("All numbers from 1 to 100", "All numbers from 1 to 100"),
+        ("4 5 6", "4 5 6"),
+        ("Answer: 5 | 6", "5 | 6"),
+        (r"\boxed{5 \quad 6}", r"5 \quad 6"),
     ],
 )
 def test_alternatives_are_a_hedge(text: str, answer: str) -> None:
     found = final(text)
     assert (found.answers, found.hedged, found.refused) == ((answer,), True, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is not 5.",
+        "Answer: not 5",
+        "The answer isn't 5.",
+        "Answer: 5 is wrong",
+        "Answer: anything but 5",
+        "Answer: at most 100",
+        "Is it 5?",
+        "I can't tell whether it is 5",
+    ],
+)
+def test_what_is_denied_or_doubted_is_no_commitment(text: str) -> None:
+    assert final(text).hedged
+
+
+@pytest.mark.parametrize(
+    "text", ["1 000 000", "Answer: 12 345.6", "1 1/2", "Answer: 1 1/2", "[1, 2, 3]", "1, 2", "(1, 2)", "5?"]
+)
+def test_one_number_and_a_list_are_commitments(text: str) -> None:
+    found = final(text)
+    assert len(found.answers) == 1 and not found.hedged and not found.refused
 
 
 @pytest.mark.parametrize(
@@ -289,19 +353,19 @@ N_CHARS = 100_000
 
 @pytest.mark.parametrize("opening", ["", "Answer: ", r"\boxed{5} ", r"\boxed{", "The answer is "])
 def test_hostile_texts_are_read_in_linear_time(opening: str) -> None:
-    """A quadratic reader takes minutes on these; the bound leaves a slow machine room."""
+    """A quadratic reader takes minutes on these; the bound, on processor time, leaves a slow machine room."""
     for piece in PIECES:
         text = opening + piece * (N_CHARS // len(piece))
-        start = time.perf_counter()
+        start = time.process_time()
         final(text)
-        assert time.perf_counter() - start < 1.0, (opening, piece)
+        assert time.process_time() - start < 1.0, (opening, piece)
 
 
 def test_deep_nesting_is_read_in_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert final(r"\boxed{" * 12_000 + "5" + "}" * 12_000).how == "boxed"
     assert final("<think>x" * 12_000 + "</think>" * 12_000 + "5").answers == ("5",)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join), st.integers(1, 3))
@@ -318,13 +382,14 @@ def test_whatever_a_text_says_is_read(text: str, n_lines: int) -> None:
 def test_no_mixture_of_hostile_pieces_is_slow(pieces: list[str], n_mixed: int) -> None:
     unit = "".join(pieces) * n_mixed
     text = unit * (N_CHARS // len(unit) + 1)
-    start = time.perf_counter()
+    start = time.process_time()
     final(text[:N_CHARS])
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
-@given(st.text(alphabet="0123456789abcxyz+-*/^=() ", min_size=1, max_size=30).map(str.strip).filter(bool))
+@given(st.text(alphabet="0123456789abcxyz+-*/^=() ", min_size=1, max_size=30).map(str.strip))
 @settings(max_examples=200, deadline=None)
 def test_a_box_gives_back_what_was_put_into_it(content: str) -> None:
+    assume(content and "**" not in content)
     for before, after in itertools.product(("", "We get $", "<think>no</think>"), ("", "$.", "\nDone.")):
         assert final(f"{before}\\boxed{{{content}}}{after}").answers == (content,)

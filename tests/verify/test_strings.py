@@ -97,6 +97,10 @@ def test_each_form_is_its_own_canonical_form(text: str, fold_case: bool, fold_ar
         ("<answer>Paris</answer>", r"\text{Paris}"),
         ("So\n#### 1,234", "1234"),
         ("Answer: heads or tails", "Heads or tails."),
+        ("Answer: 6", r"$\boxed{6}$"),
+        ("Answer: it is, since 5 is odd.\nDone.", "It is, since 5 is odd"),
+        ("Answer: 6, not 5", "6, not 5"),
+        ("Answer: 6, not 5", "6"),
     ],
 )
 def test_every_way_to_give_an_answer(text: str, reference: str) -> None:
@@ -170,7 +174,7 @@ def test_what_is_no_plain_number(text: str) -> None:
 
 
 def test_long_texts_are_compared_in_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for text in ("'.\"." * 25_000, "a " * 50_000, "9" * 100_000, "," * 100_000):
         check(f"Answer: {text}", text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

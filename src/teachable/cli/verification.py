@@ -215,7 +215,8 @@ def verified_text(done: Verified) -> str:
     if "calibration" in stats:
         parts.append(_calibration(stats["calibration"]))
     took = f"{stats['rows']:,} rows in {stats['wall_seconds']:,.1f} s"
-    rate = f" ({stats['rows_per_s']:,.0f} rows/s)" if stats["rows_per_s"] else ""
+    per_s = stats["rows_per_s"]
+    rate = f" ({per_s:,.{0 if per_s >= 10 else 1}f} rows/s)" if per_s else ""
     how = "everything is up to date" if done.up_to_date else f"{took}{rate}"
     parts.append(f"verify: {how}, verdicts in {done.folder / 'verdicts.parquet'}")
     return "\n\n".join(part for part in parts if part)

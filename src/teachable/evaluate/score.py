@@ -9,8 +9,7 @@ from typing import Any
 from teachable.evaluate.config import EvaluateConfig
 from teachable.records import Attempt, Engine, OnProgress, Progress, Prompt, Verifier
 from teachable.rollouts import Sampling, roll_out
-from teachable.stats import plurality
-from teachable.verify import canonical
+from teachable.verify import vote
 
 
 async def score_model(
@@ -100,13 +99,13 @@ def _row(
         "n_correct": sum(attempt.correct is True for attempt in decided),
         "n_undecided": len(sampled) - len(decided),
         "greedy": greedy.correct if greedy is not None else None,
-        "majority": majority(sampled),
+        "majority": majority(sampled, prompt.verifier),
         "n_tokens": sum(a.n_tokens for a in sampled) + (greedy.n_tokens if greedy is not None else 0),
     }
 
 
-def majority(sampled: Sequence[Attempt]) -> bool | None:
-    """Is the plurality answer of these attempts right?
+def majority(sampled: Sequence[Attempt], verifier: str) -> bool | None:
+    """Is the plurality answer of these attempts right, equivalent answers under that verifier counting together?
 
     Attempts without a verdict have no vote; attempts that gave no answer vote for nothing. False where
     all decided attempts gave no answer, None where none was decided. Where two answers are as frequent, the
@@ -115,6 +114,5 @@ def majority(sampled: Sequence[Attempt]) -> bool | None:
     decided = [attempt for attempt in sampled if attempt.correct is not None]
     if not decided:
         return None
-    votes = [(canonical(attempt.answer), attempt) for attempt in decided if attempt.answer is not None]
-    winner, _ = plurality([answer for answer, _ in votes])
-    return next((attempt.correct for answer, attempt in votes if answer == winner), False)
+    votes = vote([attempt.answer for attempt in decided], verifier)
+    return decided[votes.groups[0].indices[0]].correct if votes.groups else False

@@ -16,8 +16,7 @@ from typing import Any
 from teachable.probe.config import ProbeConfig
 from teachable.probe.keys import MAJORITY, Key
 from teachable.records import ZONES, Attempt, Estimate, Prompt, Zone
-from teachable.stats import plurality
-from teachable.verify import canonical
+from teachable.verify import vote
 
 _ZONES_UPWARDS: tuple[Zone, ...] = ("beyond", "teachable", "mastered")
 
@@ -66,7 +65,7 @@ def estimate(
         reason += ", and more attempts would hardly tell" if stopped == "close" else ""
     if key.suspect:
         reason = f"suspect, {key.trouble}; {reason}"
-    favourite, agreement = plurality([canonical(a.answer) for a in attempts if a.answer is not None])
+    votes = vote([attempt.answer for attempt in attempts], prompt.verifier)
     a, b = belief.beta()
     return Estimate(
         prompt_id=prompt.id,
@@ -77,8 +76,8 @@ def estimate(
         n_undecided=n_undecided,
         posterior_a=a,
         posterior_b=b,
-        agreement=agreement,
-        plurality=favourite,
+        agreement=votes.agreement,
+        plurality=votes.answer,
         zone=zone,
         reason=reason,
         zone_mass=0.0 if zone == "ambiguous" else belief.masses[best],
@@ -100,13 +99,12 @@ def estimate_by_agreement(prompt: Prompt, attempts: Sequence[Attempt], stopped: 
     between: `teachable`, with the plurality as its key. Agreement is no proof of being right: a model may be wrong the
     same way each time, and no probability is claimed.
     """
-    answers = [canonical(a.answer) for a in attempts if a.answer is not None]
-    favourite, agreement = plurality(answers)
-    count = answers.count(favourite) if favourite is not None else 0
+    votes = vote([attempt.answer for attempt in attempts], prompt.verifier)
+    count = votes.votes
     share = count / len(attempts) if attempts else 0.0
     zone: Zone = "ambiguous"
-    if not answers or 2 * len(answers) < len(attempts):
-        reason = f"{len(answers)} of {len(attempts)} attempts gave an answer that can be read, and there is no key"
+    if votes.n == 0 or 2 * votes.n < len(attempts):
+        reason = f"{votes.n} of {len(attempts)} attempts gave an answer that can be read, and there is no key"
     elif count == len(attempts):
         zone, reason = "mastered", f"no key: all {count} attempts agree, too easy"
     elif count == 1:
@@ -122,12 +120,12 @@ def estimate_by_agreement(prompt: Prompt, attempts: Sequence[Attempt], stopped: 
         n_undecided=len(attempts),
         posterior_a=0.5,
         posterior_b=0.5,
-        agreement=agreement,
-        plurality=favourite,
+        agreement=votes.agreement,
+        plurality=votes.answer,
         zone=zone,
         reason=reason,
         stopped=stopped,
-        key=favourite if zone in ("teachable", "mastered") else None,
+        key=votes.answer if zone in ("teachable", "mastered") else None,
         key_source=MAJORITY,
         key_agreement=share,
     )

@@ -6,7 +6,6 @@ knows which. A teacher that disagrees with itself gives no key.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,7 @@ from teachable.errors import Stopped
 from teachable.probe.config import ProbeConfig
 from teachable.records import AnswerSource, Attempt, Engine, OnProgress, Progress, Prompt, Verifier
 from teachable.rollouts import Ask, Sampling, answer, request_seed
-from teachable.verify import canonical
+from teachable.verify import same_answer, vote
 
 TEACHER: AnswerSource = "teacher"
 MAJORITY: AnswerSource = "majority"
@@ -45,9 +44,9 @@ def with_key(prompt: Prompt, key: Key) -> Prompt:
     return replace(prompt, answer=key.answer, answer_source=TEACHER) if key.source == TEACHER else prompt
 
 
-def agrees(attempt: Attempt, answer: str | None) -> bool:
-    """Whether an attempt gave this answer, in the sense in which pluralities are counted."""
-    return answer is not None and attempt.answer is not None and canonical(attempt.answer) == canonical(answer)
+def agrees(attempt: Attempt, answer: str | None, verifier: str) -> bool:
+    """Whether an attempt gave this answer, in the sense in which pluralities are counted under that verifier."""
+    return answer is not None and attempt.answer is not None and same_answer(attempt.answer, answer, verifier)
 
 
 async def ask_teacher(
@@ -100,16 +99,15 @@ def key_from(prompt: Prompt, answers: Sequence[Attempt], least_agreement: float)
     Args:
         least_agreement: the plurality must hold more than this share of the answers.
     """
-    readable = [canonical(answer.answer) for answer in answers if answer.answer is not None]
-    if not readable:
+    votes = vote([answer.answer for answer in answers], prompt.verifier)
+    if votes.n == 0:
         cause = answers[0].reason if answers else "it was not asked"
         trouble = "" if prompt.answer is not None else f"the teacher gave no answer: {cause}"
         return replace(own_key(prompt), agreement=0.0, trouble=trouble)
-    (favourite, count), *_ = sorted(Counter(readable).items(), key=lambda item: (-item[1], item[0]))
-    agreement = count / len(answers)
+    agreement = votes.votes / len(answers)
     agreed = agreement > least_agreement
-    inside = [a for a in answers if a.answer is not None and canonical(a.answer) == favourite]
-    share = f"{count} of {len(answers)} of the teacher's answers"
+    inside = [answers[index] for index in votes.groups[0].indices]
+    share = f"{votes.votes} of {len(answers)} of the teacher's answers"
     if prompt.answer is not None:
         clash = agreed and not any(answer.correct is True for answer in inside)
         clash = clash and any(answer.correct is False for answer in inside)

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from teachable.records import Prompt, Verdict, Verifier
+from teachable.records import Prompt, Verdict
 from teachable.store.files import mending
 
 
-def options_of(verifier: Verifier) -> dict[str, Any]:
+def options_of(verifier: object) -> dict[str, Any]:
     """The flags that a verifier's verdicts depend on: its fields, where it is a dataclass."""
     if not is_dataclass(verifier) or isinstance(verifier, type):
         return {}

@@ -28,11 +28,11 @@ class ModelsConfig(BaseModel):
 
 
 _SPECS = (
-    StageSpec("tasks", 2, TasksConfig, forecast=costs.tasks, path_fields=("source",), no_paths=(BUILT_IN,)),
+    StageSpec("tasks", 3, TasksConfig, forecast=costs.tasks, path_fields=("source",), no_paths=(BUILT_IN,)),
     StageSpec("pretrain", 1, PretrainConfig, forecast=costs.pretrain, uses_base=True, tokens_per_s=20_000),
     StageSpec(
         "probe",
-        2,
+        3,
         ProbeConfig,
         needs={"prompts": "tasks", "base": "pretrain"},
         forecast=costs.probe,
@@ -42,7 +42,7 @@ _SPECS = (
     ),
     StageSpec(
         "select",
-        2,
+        3,
         SelectConfig,
         needs={"prompts": "tasks", "estimates": "probe", "base": "pretrain"},
         forecast=costs.select,
@@ -60,7 +60,7 @@ _SPECS = (
     StageSpec("models", 1, ModelsConfig, forecast=costs.models, path_fields=("paths",)),
     StageSpec(
         "evaluate",
-        1,
+        2,
         EvaluateConfig,
         needs={"prompts": "tasks", "base": "pretrain", "models": "sft"},
         forecast=costs.evaluate,

@@ -15,6 +15,15 @@ from typing import Any
 
 from teachable.errors import TeachableError
 
+# What a verifier may need beyond the answer, and finds in a prompt's `meta`.
+FOR_VERIFIERS: Mapping[str, tuple[str, ...]] = {
+    "tests": ("tests", "test_cases", "unit_tests"),
+    "command": ("command",),
+    "compile": ("compile",),
+    "file": ("file",),
+    "entry_point": ("entry_point",),
+    "choices": ("choices", "options"),
+}
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "prompt_id", "uid", "uuid", "unique_id", "problem_id", "question_id"),
     "messages": ("messages", "conversations", "conversation"),
@@ -39,6 +48,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "level": ("level", "difficulty"),
     "verifier": ("verifier",),
     "meta": ("meta",),
+    **FOR_VERIFIERS,
 }
 FIELDS = tuple(COLUMNS)
 # Columns that hold a worked text, of which the answer is only the end.
@@ -90,7 +100,7 @@ def recognise(rows: Sequence[Mapping[str, Any]], path: Path, chosen: Mapping[str
     there: dict[str, bool] = {}  # column -> does any row hold something in it?
     for row in rows:
         for column, value in _columns(row):
-            there[column] = there.get(column, False) or not _is_empty(value)
+            there[column] = there.get(column, False) or not is_empty(value)
     shown = _listed([column for column in there if "." not in column or not _inner(column, there)])
     _check_chosen(chosen, there, shown, path)
     found = {field: column for field, column in chosen.items() if column}
@@ -149,7 +159,8 @@ def _inner(column: str, there: Mapping[str, bool]) -> bool:
     return any(column.startswith(f"{other}.") for other in there)
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Nothing at all: also a table's NaN, the one value that differs from itself."""
     return value is None or value != value or (isinstance(value, str) and not value.strip()) or value == []
 
 

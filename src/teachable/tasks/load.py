@@ -22,9 +22,19 @@ from teachable.overlap.split import split_groups
 from teachable.records import Lineage, Message, Prompt, Solution, content_id
 from teachable.store.files import read_rows
 from teachable.tasks.build import TaskSet
-from teachable.tasks.columns import WORKED, cell, recognise
+from teachable.tasks.columns import FOR_VERIFIERS, WORKED, cell, is_empty, recognise
 from teachable.tasks.config import TasksConfig
-from teachable.tasks.values import AS_IT_STANDS, as_response, chat, levels, n_rows, read_answer, scalar
+from teachable.tasks.values import (
+    AS_IT_STANDS,
+    AS_TESTS,
+    as_response,
+    chat,
+    levels,
+    n_rows,
+    read_answer,
+    scalar,
+    without_gaps,
+)
 from teachable.verify import get, verdict_of
 
 DEFAULT_DOMAIN = "all"
@@ -32,6 +42,7 @@ FORMATS = (".jsonl", ".parquet")
 REPEATED = "an earlier row says the same"
 # Several times the longest context of any model; a longer "prompt" is a file that slipped into a cell.
 MAX_PROMPT_CHARS = 1_000_000
+DEFAULT_VERIFIER = "math"
 MAX_NAME_CHARS = 40  # of a verifier that there is not, in the sentence about it
 
 _CSV = (
@@ -161,7 +172,12 @@ def _read(row: Mapping[str, Any], mapping: Mapping[str, str], level: int, where:
     answer, form, worked = read_answer(
         value("answer"), worked=mapping.get("answer", "").lower().rpartition(".")[2] in WORKED, where=where
     )
-    verifier = scalar(value("verifier"), "verifier", where) or "exact"
+    needs = {name: without_gaps(found) for name in FOR_VERIFIERS if not is_empty(found := value(name))}
+    implied = "code" if "tests" in needs else "choice" if "choices" in needs else DEFAULT_VERIFIER
+    verifier = scalar(value("verifier"), "verifier", where) or implied
+    if verifier == "code" and "tests" in needs:
+        tests = needs.pop("tests")
+        answer, form = tests if isinstance(tests, str) else json.dumps(tests, ensure_ascii=False), AS_TESTS
     try:
         get(verifier)
     except TeachableError as error:
@@ -176,7 +192,7 @@ def _read(row: Mapping[str, Any], mapping: Mapping[str, str], level: int, where:
         answer=answer,
         verifier=verifier,
         level=level,
-        meta=_meta(value("meta"), where),
+        meta=_meta({**_meta(value("meta"), where), **needs}, where),
         lineage=(Lineage(parent=source, transform="read", params=where.rpartition(", ")[2]),),
     )
     places = (

@@ -29,9 +29,10 @@ from typing import Any
 
 from teachable.errors import TeachableError
 from teachable.records import Message
-from teachable.verify import canonical, extract_answer
+from teachable.verify import answer_line, canonical
 
 AS_IT_STANDS, AFTER_HASHES, IN_BOX = "as it stands", "after ####", r"in \boxed{}"
+AS_TESTS = "the tests"
 MAX_PLAIN_CHARS = 100
 MAX_LEVELS = 5
 LARGEST_LEVEL = 1_000_000
@@ -126,7 +127,7 @@ def as_response(text: str) -> str:
     if marked is None:
         return text
     answer, form = marked
-    said = extract_answer(text)
+    said = answer_line(text)
     if said is not None and canonical(said) == canonical(answer):
         return text
     body = text.rstrip()
@@ -151,6 +152,13 @@ def scalar(value: Any, field: str, where: str) -> str | None:
         )
     text = str(value)
     return text if text.strip() else None
+
+
+def without_gaps(value: Any) -> Any:
+    """A cell of a table as it was meant: an object there has every key of its column, None where it has no value."""
+    if isinstance(value, Mapping):
+        return {str(key): without_gaps(item) for key, item in value.items() if item is not None}
+    return [without_gaps(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def levels(values: Sequence[Any]) -> tuple[list[int], str]:

@@ -1,20 +1,21 @@
 """Is it right? The verifiers, and the few functions that every caller of a verifier needs.
 
 A verifier says yes, no or "could not tell" (`Verdict.correct` is True, False or None). `verdict_of` is the one way to
-call it: an exception that a verifier raises becomes "could not tell" there, never a wrong answer, so that a fault of ours
-is never held against the model. `check` is the same for scripts and notebooks. `prove_on_gold` runs a verifier on rows
-whose answer is known, before any compute is spent on it.
+call it: an exception that a verifier raises becomes "could not tell" there, never a wrong answer, so that a fault of
+ours is never held against the model. `check` is the same for scripts and notebooks. `prove_on_gold` runs a verifier on
+rows whose answer is known, before any compute is spent on it.
 
-`math`, `choice`, `exact`, `code`, `judge` and `gym` are verifiers with their flags as they are by default; their classes
-take other flags: `Exact(tolerance=0.01)`.
+`math`, `choice`, `exact`, `code`, `judge` and `gym` are verifiers with their flags as they are by default; their
+classes take other flags: `Exact(tolerance=0.01)`.
 """
 
 from __future__ import annotations
 
 from teachable.records import Verdict, Verifier
+from teachable.verify.agreement import same_answer, vote
 from teachable.verify.asking import GoldFault, check, near_miss, prove_on_gold, verdict_of
 from teachable.verify.choices import Choice
-from teachable.verify.extract import Final, extract_answer, final, spoken
+from teachable.verify.extract import Final, answer_line, extract_answer, final, spoken
 from teachable.verify.gym import Gym
 from teachable.verify.judging import Calibration, Comparison, Judge, calibrate
 from teachable.verify.maths import Math
@@ -37,6 +38,7 @@ __all__ = [
     "Plurality",
     "Verdict",
     "Verifier",
+    "answer_line",
     "calibrate",
     "canonical",
     "check",
@@ -53,6 +55,8 @@ __all__ = [
     "near_miss",
     "plurality",
     "prove_on_gold",
+    "same_answer",
     "spoken",
     "verdict_of",
+    "vote",
 ]

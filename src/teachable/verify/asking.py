@@ -7,7 +7,7 @@ import json
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from teachable.errors import TeachableError
 from teachable.records import Prompt, Verdict, Verifier
@@ -26,6 +26,15 @@ class GoldFault:
     reason: str
 
 
+@runtime_checkable
+class Blocking(Protocol):
+    """A verifier that also decides without an event loop, which spares `check` the cost of making one."""
+
+    name: str
+
+    def verdict(self, attempt: str, prompt: Prompt) -> Verdict: ...
+
+
 async def verdict_of(verifier: Verifier, attempt: str, prompt: Prompt) -> Verdict:
     """The verifier's verdict; a verifier that raises could not tell, and its error is the reason.
 
@@ -34,15 +43,18 @@ async def verdict_of(verifier: Verifier, attempt: str, prompt: Prompt) -> Verdic
     """
     try:
         return await verifier.verify(attempt, prompt)
-    except TeachableError:
-        raise
-    except Exception as error:  # whatever went wrong in a verifier says nothing about the attempt
-        return Verdict(None, None, f"the verifier '{verifier.name}' failed: {type(error).__name__}: {error}")
+    except Exception as error:
+        return _could_not_tell(verifier, error)
 
 
-def check(
-    attempt: str, answer: str | Sequence[Mapping[str, Any]] | None, verifier: str | Verifier = "math"
-) -> Verdict:
+def _could_not_tell(verifier: Verifier, error: Exception) -> Verdict:
+    """Whatever went wrong in a verifier says nothing about the attempt; a mistake of the user's is raised again."""
+    if isinstance(error, TeachableError):
+        raise error
+    return Verdict(None, None, f"the verifier '{verifier.name}' failed: {type(error).__name__}: {error}")
+
+
+def check(attempt: str, answer: str | Sequence[Mapping[str, Any]] | None, verifier: str | Verifier = "math") -> Verdict:
     """Does this attempt give that answer? The synchronous way in, for scripts and notebooks; from any thread.
 
     Args:
@@ -56,6 +68,11 @@ def check(
     chosen = get(verifier) if isinstance(verifier, str) else verifier
     text = answer if answer is None or isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
     prompt = Prompt(id="", domain="", messages=(), answer=text, verifier=chosen.name)
+    if isinstance(chosen, Blocking):
+        try:
+            return chosen.verdict(attempt, prompt)
+        except Exception as error:
+            return _could_not_tell(chosen, error)
     return _wait_for(verdict_of(chosen, attempt, prompt))
 
 

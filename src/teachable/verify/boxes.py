@@ -10,13 +10,17 @@ import re
 from dataclasses import dataclass
 
 _BOX = re.compile(r"\\++(?P<box>(?:boxed|fbox)(?![A-Za-z]))?|(?<![A-Za-z\\])(?P<bare>boxed)(?=\{)|[{}]")
-_WITHOUT_BRACE = re.compile(r"[ \t]{0,9}(\\?[^\s$\\]{1,200}(?:\\[a-zA-Z]{1,20}[^\s$\\]{0,200}){0,20})")
+_WITHOUT_BRACE = re.compile(r"[ \t]{0,9}(\\?[^\s$\\]{1,200}(?:\\[a-zA-Z]{1,20}[^\s$\\]{0,200}){0,6})")
 _INNER_BOX = re.compile(r"\\+(?:boxed|fbox)\s{0,9}\{")
 _BRACES = re.compile(r"\\++|[{}]")
 _PAIRS = (("**", "**"), ("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"))
 _TEXT_COMMAND = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|mbox|operatorname)\s{0,9}\{")
-_EDGES = ".,;:"
-_NEEDLESS_STOP = re.compile(r"(?<=[\w)}\]%°])[.,;:]\Z")
+_PLACEHOLDER = re.compile(
+    r"(?:\\?[.…]+|\\[lc]?dots|(?:\\text\{)?\W*(?:your |the |final |my |insert |here)*(?:answer|result)(?: here)?\W*)",
+    re.IGNORECASE,
+)
+_EDGES = ".,;:。"
+_NEEDLESS_STOP = re.compile(r"(?<=[\w)}\]%°])[.,;:。]\Z")
 _WORD = re.compile(r"(?<!\\)[A-Za-z]{2}")
 
 
@@ -89,6 +93,11 @@ def closing(text: str, opening: int) -> int:
     return -1
 
 
+def is_placeholder(text: str) -> bool:
+    """Does a box or a tag only echo the task ("...", "your answer here")?"""
+    return _PLACEHOLDER.fullmatch(text) is not None
+
+
 def unwrapped(answer: str) -> str:
     r"""An answer without a \text{..} (or \mathrm, \boxed, ..) that holds all of it."""
     text = answer.strip()
@@ -105,6 +114,8 @@ def bare(text: str) -> str:
     text = text.strip()
     if text.count("**") % 2:  # one half of a pair that began or ends elsewhere
         text = (text.removesuffix("**") if text.endswith("**") else text.removeprefix("**")).strip() or text
+    if text.endswith("$$") and text.count("$$") == 1:
+        text = text[:-2].rstrip() or text
     for _ in range(6):
         inner = text.rstrip(_EDGES).rstrip()
         for left, right in _PAIRS:

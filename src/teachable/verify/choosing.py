@@ -148,6 +148,9 @@ def _by_lead(text: str, options: Options) -> set[str]:
         return set()
     if own:
         return {label}
+    text, after = form(options.get(label, "")), form(rest)
+    if text and after.startswith(text) and after[len(text)].isalnum():
+        return {label, _ANOTHER}  # "B) 42" where B is 4
     return {label} | _joined(rest, label, options) | _texts_joined(rest, label, options)
 
 

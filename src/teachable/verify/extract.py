@@ -25,8 +25,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from teachable.verify import hedges
-from teachable.verify.boxes import bare, boxes, unwrapped
+from teachable.verify import hedges, markers
+from teachable.verify.boxes import bare, boxes, is_placeholder, unwrapped
 from teachable.verify.thoughts import spoken
 
 __all__ = ["NO_ANSWER", "Final", "answer_line", "bare", "extract_answer", "final", "spoken", "unwrapped"]
@@ -38,49 +38,8 @@ EMPTY_BOX = "the answer box is empty"
 EMPTY_TAG = "the answer tag is empty"
 CUT_OFF = "the answer box is never closed"
 
-_TAG = re.compile(r"<(?P<close>/)?answer(?:\s[^<>]{0,200})?>", re.IGNORECASE)
-_MARKER = re.compile(
-    r"\b(?:answers?|ans)\b(?:[ \t]{1,9}\([^()\n]{0,40}\))?"
-    r"[ \t]{0,9}[*_]{0,3}[ \t]{0,9}[:：][ \t]{0,9}(?P<colon>[*_]{0,3})"
-    r"|\banswers?(?:[ \t]{1,3}(?:to|for|of|in)[ \t][^\n.:?!]{0,80}?)?"
-    r"[ \t]{1,3}(?:is|are|equals|(?:must|should|would|will|could|may|might|can)(?: also| only)? be)"
-    r"(?: then| therefore| thus| simply| just| indeed)?(?P<verb>(?![A-Za-z]),?[ \t]{0,9}[:：]?[*_]{0,3})",
-    re.IGNORECASE,
-)
-_HEADING = re.compile(
-    r"^[ \t]{0,9}#{0,6}[ \t]{0,9}[*_]{0,3}(?:the |my )?(?:final )?answer[*_]{0,3}[ \t]{0,9}$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_HASHES = re.compile(r"(?<!\S)####(?!#)[ \t]*([^\n]*)")
-_NUMBER_ALONE = re.compile(r"[-+−]?[$€£]?[-+−]?[\d,]*[./]?\d+%?\.?")
-_NO_VALUE = re.compile(
-    r"(?:not|never|right|correct|incorrect|wrong|obvious|clear|unclear|known|given|found|obtained|as follows|that|what|"
-    r"in the|derived|based|below|above|determined by)\b",
-    re.IGNORECASE,
-)
-_VALUE_SIGN = re.compile(r"[\d$\\*`\"“=√π∞]|(?<![A-Za-z'])(?!A\b|I\b)[A-Z](?![A-Za-z'])")
-# "Some think the answer is 5" and "another answer is 5" mention an answer, "I think the answer is 5" gives one.
-_MENTIONS = re.compile(
-    r"\b(?:if|whether|unless|another|other|second|alternative|wrong|incorrect|common|tempting|"
-    r"(?<!i )(?:thinks?|thought|believes?|says?|said|guess|assumed?|claims?|argues?|suggests?))\b[^.!?\n]{0,30}\Z",
-    re.IGNORECASE,
-)
-_OPENS_CLAUSE = re.compile(
-    r"(?:\A|[.!?:\n])[\s*_#]{0,9}(?:(?:so|thus|therefore|hence|finally|actually|no|wait|and|then),?[ \t]{1,3}){0,3}"
-    r"(?:(?:the|my|our)[ \t]{1,3})?(?:(?:final|correct|right|actual|real)[ \t]{1,3})?[*_]{0,3}\Z",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"(?<![.\s])[.!?。](?=\s|$)")
-_REASON = re.compile(r",?[ \t](?:because|since)\b", re.IGNORECASE)
-_STARTERS = re.compile(
-    r"(?:this|that|because|the|it|i|we|so|since|therefore|as|option|hence|thus|note|here|in|let|you|explanation|reason|to|if|"
-    r"both|all|others?|answer|my|final|these|for|and|but|or|alternatively|maybe|perhaps|however|another)"
-)
-_ABBREVIATION = re.compile(r"\(?\$?(?:st|[dmj]r|mrs|ms|vs|no|approx|e\.g|i\.e|u\.[sk]|[ap]\.m|prof|sr|mt|ft|fig|eq)")
-_DISPLAYS = (("$$", "$$"), (r"\[", r"\]"), ("```", "```"))
-_PLACEHOLDER = re.compile(
-    r"(?:\\?[.…]+|\\[lc]?dots|(?:\\text\{)?\W*(?:your |the |final |my |insert |here)*(?:answer|result)(?: here)?\W*)",
-    re.IGNORECASE,
+_TAG = re.compile(
+    r"<(?P<close>/)?(?:final[_ -]?)?answer(?:\s[^<>]{0,200})?>|\[(?P<close2>/)?(?:FINAL[_ ])?ANSWER\]", re.IGNORECASE
 )
 
 
@@ -94,8 +53,9 @@ class Final:
             there is none.
         how: where it was found.
         refused: why this is no commitment, whatever the reference is; empty where it is one.
-        hedged: it offers alternatives. `answers` then holds the whole text ("5 or 6"), or the boxes that it joins with
-            "or"; only a reference of several values can be met (`hedges.alternatives` takes the text apart).
+        hedged: it offers alternatives, or denies or doubts the value that it names. `answers` then holds the whole text
+            ("5 or 6"), or the boxes that it joins with "or"; only a reference of several values, or of the same words,
+            can be met (`hedges.alternatives` takes the text apart).
     """
 
     answers: tuple[str, ...]
@@ -121,11 +81,12 @@ def extract_answer(text: str, n_lines: int = 1) -> str | None:
     return unwrapped(answers[-1]) if answers else None
 
 
-def answer_line(text: str, n_lines: int = 1) -> str | None:
-    """What follows the last "Answer:", whatever else the response holds; None where nothing does."""
-    said = spoken(text)
-    end = max((m.end() for m in _MARKER.finditer(said) if m["colon"] is not None), default=-1)
-    return _cut(said[end:], n_lines, is_strong=True)[0] or None if end >= 0 else None
+def answer_line(text: str, n_lines: int = 1, whole: bool = False) -> str | None:
+    """What follows the last "Answer:", whatever else the response holds; None where nothing does.
+
+    With `whole` that is all of the line: "5, because .." and not 5.
+    """
+    return markers.answer_line(spoken(text), n_lines, whole)
 
 
 def _from_boxes(said: str) -> Final | None:
@@ -143,7 +104,7 @@ def _from_tags(said: str) -> Final | None:
     contents: list[tuple[str, int]] = []
     opened = -1
     for tag in _TAG.finditer(said):
-        if not tag["close"]:
+        if not (tag["close"] or tag["close2"]):
             opened = tag.end()
         elif opened >= 0:
             contents.append((said[opened : tag.start()], tag.end()))
@@ -152,13 +113,13 @@ def _from_tags(said: str) -> Final | None:
         contents.append((said[opened:], len(said)))
     if not contents:
         return None
-    return _from_several([(_within_tag(content), end) for content, end in contents], said, "tag", EMPTY_TAG)
+    return _from_several(contents, said, "tag", EMPTY_TAG)
 
 
 def _from_several(contents: list[tuple[str, int]], said: str, how: How, empty: str) -> Final:
     """The commitment of boxes or tags, each (content, where it ends in `said`); "\\boxed{...}" echoes the task."""
-    texts = {content: bare(content) for content, _ in contents}
-    answers = tuple(dict.fromkeys(text for text in texts.values() if text and not _PLACEHOLDER.fullmatch(text)))
+    texts = {content: bare(_within(content)) for content, _ in contents}
+    answers = tuple(dict.fromkeys(text for text in texts.values() if text and not is_placeholder(text)))
     if not answers or not contents[-1][0].strip():
         return Final((), how, empty)
     if len(answers) == 1:
@@ -167,110 +128,24 @@ def _from_several(contents: list[tuple[str, int]], said: str, how: How, empty: s
     return Final(answers, how, next(filter(None, map(hedges.open_range, answers)), ""), joined)
 
 
-def _within_tag(content: str) -> str:
-    marked = _from_markers(content, content.count("\n") + 1)
-    if marked and marked.how == "marker" and marked.answers:
-        return marked.answers[-1]
+def _within(content: str) -> str:
+    """What a box or a tag holds, without an "Answer:" of its own and without empty lines."""
+    marked = markers.last_marked(content, content.count("\n") + 1) if "answer" in content.lower() else None
+    if marked and marked.how == "marker" and marked.answer:
+        return marked.answer
     return "\n".join(line.rstrip() for line in content.splitlines() if line.strip())
 
 
 def _from_markers(said: str, n_lines: int) -> Final | None:
-    """What the last marker that has an answer behind it gives; a last "Answer:" with nothing behind it is no answer."""
-    hashes = _hashes(said)
-    markers = [(m.start(), m.end(), m["colon"] is not None) for m in _MARKER.finditer(said)]
-    headings = [(m.start(), m.end(), True) for m in _HEADING.finditer(said)]
-    places = sorted(markers + headings)
-    strong = max((end for _, end, is_strong in places if is_strong), default=-1)
-    for start, end, is_strong in reversed(places[-20:]):
-        if hashes and hashes[1] > end:
-            break
-        tail = said[end:]
-        if not is_strong and not _says_a_value(said[max(0, start - 60) : start], tail[:200], strict=0 <= strong < end):
-            continue
-        answer, rest = _cut(tail, n_lines, is_strong)
-        if not answer:
-            return Final((), "nothing")
-        return _weighed(answer, rest, "marker")
-    if hashes:
-        return _weighed(hashes[0], "", "hashes")
-    return None
-
-
-def _hashes(said: str) -> tuple[str, int] | None:
-    """GSM8K's answer and its place: the last "####" that is no heading of a section."""
-    if "####" not in said:
+    found = markers.last_marked(said, n_lines)
+    if found is None:
         return None
-    found = [m for m in _HASHES.finditer(said) if m[1].strip()]
-    if not found:
-        return None
-    content = bare(found[-1][1])
-    is_last = not said[found[-1].end() :].strip()
-    if (is_last or _NUMBER_ALONE.fullmatch(content)) and not _PLACEHOLDER.fullmatch(content):
-        return content, found[-1].start()
-    return None
-
-
-def _says_a_value(before: str, tail: str, strict: bool) -> bool:
-    """Does "answer is" give an answer? After an "Answer:" line only a clause of its own with a value in it does."""
-    line = tail.lstrip().partition("\n")[0]
-    if not line or _NO_VALUE.match(line) or _MENTIONS.search(before):
-        return False
-    return not strict or (_VALUE_SIGN.search(line[:40]) is not None and _OPENS_CLAUSE.search(before) is not None)
-
-
-def _cut(tail: str, n_lines: int, is_strong: bool) -> tuple[str, str]:
-    """The answer at the start of a marker's tail, and what is said after it."""
-    start = len(tail) - len(tail.lstrip())
-    for left, right in _DISPLAYS:
-        if tail.startswith(left, start):
-            end = tail.find(right, start + len(left))
-            if end >= 0:
-                block = tail[start + len(left) : end]
-                block = block.partition("\n")[2] if left == "```" and "\n" in block else block
-                return bare("\n".join(line.rstrip() for line in block.splitlines() if line.strip())), tail[
-                    end + len(right) :
-                ]
-    kept: list[str] = []
-    place = start
-    while place < len(tail) and len(kept) < n_lines:
-        end = tail.find("\n", place)
-        end = len(tail) if end < 0 else end
-        kept.extend(line.rstrip() for line in tail[place:end].splitlines() if line.strip())
-        place = end + 1
-    answer, rest = "\n".join(kept[:n_lines]), tail[place:]
-    if n_lines == 1:
-        end = _sentence_end(answer, is_strong)
-        answer, rest = answer[:end], answer[end:] + "\n" + rest
-    return bare(answer), rest
-
-
-def _sentence_end(line: str, is_strong: bool) -> int:
-    """Where the answer on this line ends: at its first sentence, where a second one or a reason goes on about it."""
-    head = line[:2000]
-    for stop in _SENTENCE_END.finditer(head):
-        first, following = head[: stop.start()], head[stop.end() :].split(maxsplit=1)
-        word = first.rsplit(None, 1)[-1].lower() if first.strip() else ""
-        if not following or not first.strip() or _ABBREVIATION.fullmatch(word):
-            continue
-        second = following[0].strip("*_,:'\"").lower()
-        short = len(first.split()) <= 1 or re.search(r"[\d$\\]", first) is not None
-        label = first.strip(" (*_")
-        is_label = (
-            label.isdigit() if is_strong and len(label) > 1 else len(label) == 1 and (is_strong or label.isalpha())
-        )
-        if _STARTERS.fullmatch(second) if is_label else (not is_strong or (short and not following[0][0].islower())):
-            head = first
-            break
-    if not is_strong or len(head.split()) <= 1 or re.search(r"[\d$\\]|^\W*[A-Z]\b", head):
-        reason = _REASON.search(head)
-        if reason and reason.start() > 0:
-            head = head[: reason.start()]
-    return len(head) if len(head) < min(len(line), 2000) else len(line)
+    return _weighed(found.answer, found.rest, found.how) if found.answer else Final((), "nothing")
 
 
 def _from_last_line(said: str, n_lines: int) -> Final:
     body = said.rstrip()
-    for left, right in _DISPLAYS:
+    for left, right in markers.DISPLAYS:
         if body.endswith(right) and (start := body.rfind(left, 0, len(body) - len(right))) >= 0:
             inner = body[start + len(left) : -len(right)]
             if "\n" in inner and (lines := [line.rstrip() for line in inner.splitlines() if line.strip()]):
@@ -288,6 +163,8 @@ def _from_last_line(said: str, n_lines: int) -> Final:
 
 def _weighed(answer: str, rest: str, how: How) -> Final:
     """The commitment to one answer, in the light of what it says itself and of what is said after it."""
+    if how in ("marker", "line") and "\n" not in answer:
+        answer = hedges.without_aside(answer)
     refused = hedges.open_range(answer)
     goes_on = how in ("boxed", "tag") or rest[:9].lstrip()[:2].lower() == "or"
     joined = hedges.continuation(rest) if goes_on else ""

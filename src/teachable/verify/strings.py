@@ -19,7 +19,7 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 
 from teachable.errors import TeachableError
 from teachable.records import Prompt, Verdict
-from teachable.verify.extract import NO_ANSWER, Final, final, unwrapped
+from teachable.verify.extract import NO_ANSWER, Final, answer_line, final, unwrapped
 
 __all__ = ["NO_ANSWER", "Exact", "as_number", "canonical"]
 
@@ -68,6 +68,12 @@ def canonical(answer: str, *, fold_case: bool = True, fold_articles: bool = Fals
     return bare if number is None else number
 
 
+def _reference(text: str) -> str:
+    """A reference answer as plain text, where it is given in its box."""
+    boxed = final(text) if "boxed{" in text else None
+    return unwrapped(boxed.answers[-1] if boxed and boxed.answers else text)
+
+
 @dataclass(frozen=True)
 class Exact:
     """Right when the final answer's text equals the prompt's reference answer; see the module for "equals".
@@ -108,8 +114,12 @@ class Exact:
             return Verdict(False, answer, found.refused)
         if len({self._form(unwrapped(each)) for each in found.answers}) > 1:
             return Verdict(False, " | ".join(found.answers), "gives several different answers")
-        if self._equal(answer, prompt.answer):
+        reference = _reference(prompt.answer)
+        if self._equal(answer, reference):
             return Verdict(True, answer, "equals the reference answer")
+        line = answer_line(attempt, n_lines, whole=True) if found.how == "marker" else None
+        if line is not None and self._form(line) == self._form(reference):
+            return Verdict(True, line, "equals the reference answer")  # which itself reads like an answer and a reason
         return Verdict(False, answer, self._difference(found))
 
     def _difference(self, found: Final) -> str:
@@ -119,7 +129,7 @@ class Exact:
         return canonical(text, fold_case=self.fold_case, fold_articles=self.fold_articles)
 
     def _equal(self, answer: str, reference: str) -> bool:
-        given, wanted = self._form(answer), self._form(unwrapped(reference))
+        given, wanted = self._form(answer), self._form(reference)
         if given == wanted or not self.tolerance:
             return given == wanted
         if as_number(given) is None or as_number(wanted) is None:

@@ -36,6 +36,13 @@ EQUAL = [
     (r"\sqrt{2}", "1.414213"),
     ("1.41421356", r"\sqrt{2}"),
     (r"\frac{1}{3}", "0.333333"),
+    ("0.00042", r"4.2 \times 10^{-4}"),
+    ("10^{-4}", "0.0001"),
+    ("2.25", "1.5^2"),
+    (r"\frac{1}{3} + \frac{1}{6}", "0.5"),
+    (r"\tan 30^\circ", r"\frac{\sqrt{3}}{3}"),
+    ("90^\\circ", "90"),
+    (r"\emptyset", r"\varnothing"),
     ("xy", "yx"),
     ("y = 2x + 1", "2x + 1"),
     ("y = 2x + 1", "y - 2x = 1"),
@@ -77,6 +84,8 @@ UNEQUAL = [
     (r"\sqrt{2}", "1.4142"),
     (r"\sqrt{2}", "1.414215"),
     (r"\frac{1}{3}", "0.33333"),
+    (r"0.1 + 10^{-8}", "0.1000000"),
+    (r"\frac{1}{8}", "0.124999"),
     ("2(a+b)", "2a + b"),
     ("5", r"\{5\}"),
     (r"\{5\}", "5"),
@@ -94,7 +103,7 @@ UNEQUAL = [
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 1 & 2 \end{pmatrix}"),
     (r"\begin{pmatrix} 1 & 2 \end{pmatrix}", r"\begin{pmatrix} 1 & 3 \end{pmatrix}"),
 ]
-UNREADABLE = [("x + 1", r"\frac{x"), ("", "x"), ("x", "}{"), ("x", "\ud800")]
+UNREADABLE = [("1 000", "100 000"), ("2:3", "4:6"), ("x + 1", r"\frac{x"), ("", "x"), ("x", "}{"), ("x", "\ud800")]
 PAIRS = (
     [(*pair, True) for pair in EQUAL] + [(*pair, False) for pair in UNEQUAL] + [(*pair, None) for pair in UNREADABLE]
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +22,12 @@ def run(ctx: StageContext) -> StageOutcome:
     tasks, probed = ctx.inputs["prompts"], ctx.inputs["estimates"]
     prompts = read_records(tasks / "prompts.parquet", Prompt)
     estimates = read_records(probed / "estimates.parquet", Estimate)
+    verifiers = {prompt.id: prompt.verifier for prompt in prompts}
     chosen = select(
         prompts,
-        [*read_records(tasks / "solutions.parquet", Solution), *_taught(probed, estimates)],
+        [*read_records(tasks / "solutions.parquet", Solution), *_taught(probed, estimates, verifiers)],
         estimates,
-        _attempts(probed, estimates),
+        _attempts(probed, estimates, verifiers),
         ctx.config_as(SelectConfig),
         _counter(ctx),
         seed=ctx.seed,
@@ -42,8 +43,8 @@ def run(ctx: StageContext) -> StageOutcome:
     return StageOutcome(note=note, prompts=len(prompts))
 
 
-def _taught(probed: Path, estimates: list[Estimate]) -> list[Solution]:
-    """The teacher's answers that give the key, as worked solutions."""
+def _taught(probed: Path, estimates: list[Estimate], verifiers: Mapping[str, str]) -> list[Solution]:
+    """The teacher's answers that give the key, as worked solutions; `verifiers` are the prompts' by their ids."""
     path = probed / "teacher.parquet"
     if not path.is_file():
         return []
@@ -51,15 +52,19 @@ def _taught(probed: Path, estimates: list[Estimate]) -> list[Solution]:
     return [
         Solution(answer.prompt_id, answer.text, "teacher", "gives the key")
         for answer in read_records(path, Attempt)
-        if answer.finish_reason == "stop" and (answer.correct or agrees(answer, found[answer.prompt_id].key))
+        if answer.finish_reason == "stop"
+        and (answer.correct or agrees(answer, found[answer.prompt_id].key, verifiers[answer.prompt_id]))
     ]
 
 
-def _attempts(probed: Path, estimates: list[Estimate]) -> list[Attempt]:
+def _attempts(probed: Path, estimates: list[Estimate], verifiers: Mapping[str, str]) -> list[Attempt]:
     """The model's attempts; of a prompt without a key, those that gave the model's plurality answer count as right."""
     majority = {estimate.prompt_id: estimate.key for estimate in estimates if estimate.key_source == MAJORITY}
     return [
-        replace(attempt, correct=True) if agrees(attempt, majority.get(attempt.prompt_id)) else attempt
+        replace(attempt, correct=True)
+        if attempt.prompt_id in majority
+        and agrees(attempt, majority[attempt.prompt_id], verifiers[attempt.prompt_id])
+        else attempt
         for attempt in read_records(probed / "attempts.parquet", Attempt)
     ]
 

@@ -1,4 +1,6 @@
-"""The verifier of mathematical answers: `Math`, equality of two answers (`equal`), and keys to group answers by (`key`)."""
+"""The verifier of mathematical answers: `Math`, equality of two answers (`equal`), and keys to group answers by
+(`key`).
+"""
 
 from teachable.verify.maths.equality import equal
 from teachable.verify.maths.keys import key

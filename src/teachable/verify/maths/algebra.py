@@ -1,10 +1,10 @@
 """Exact arithmetic of expressions: quotients of sums of terms, each a rational number times powers of atoms.
 
-An atom is a letter, pi, e, the imaginary unit, the root of a prime, or a thing that is not taken apart (a sine, a power
-with a sum under it). A `Ratio` is a quotient of two such sums. The powers of primes keep their exponents between 0 and 1
-(what is over goes into the coefficient), so that sqrt(8) and 2 sqrt(2) are the same term; products of such roots of
-distinct exponents are linearly independent over the rationals (Besicovitch 1940, On the linear independence of fractional
-powers of integers), so that sums of them are equal only when they are the same.
+An atom is a letter, pi, e, the imaginary unit, the root of a prime, or a thing that is not taken apart (a sine, a
+power with a sum under it). A `Ratio` is a quotient of two such sums. The powers of primes keep their exponents
+between 0 and 1 (what is over goes into the coefficient), so that sqrt(8) and 2 sqrt(2) are the same term; products of
+such roots of distinct exponents are linearly independent over the rationals (Besicovitch 1940, On the linear
+independence of fractional powers of integers), so that sums of them are equal only when they are the same.
 
 All work is counted by the `Arithmetic` that does it, and too much raises `TooLarge`.
 """
@@ -26,8 +26,9 @@ class Atom(str):
     """A thing with a name that powers are taken of. Two atoms of the same name are the same.
 
     `kind` is "letter", "constant" (pi, e), "imaginary", "root" (of a prime: `args` is the prime), "group" (a sum that
-    is not taken apart: `args` is a Ratio), "call" (`args` is the function's name and its argument, a Ratio), "lifted" (a
-    base to a power that is no rational: `args` is the base, an Atom, an int or a Ratio, and the exponent, a Ratio).
+    is not taken apart: `args` is a Ratio), "call" (`args` is the function's name and its argument, a Ratio), "lifted"
+    (a base to a power that is no rational: `args` is the base, an Atom, an int or a Ratio, and the exponent, a
+    Ratio).
     """
 
     kind: str

@@ -1,15 +1,15 @@
 """Are two answers equal? Decided by what they are, exactly; None where a computer algebra system must say.
 
-`same` takes values as `reader.read` gives them. Things of different kinds are unequal here (5 is not {5}), except for the
-pairs that people write for each other: x = 5 and 5, a pair and an open interval, a bare list and a set, a column and a
-tuple.
+`same` takes values as `reader.read` gives them. Things of different kinds are unequal here (5 is not {5}), except for
+the pairs that people write for each other: x = 5 and 5, a pair and an open interval, a bare list and a set, a column
+and a tuple.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from teachable.verify.maths import numeric, regions, relations
+from teachable.verify.maths import inequalities, numeric, regions, relations
 from teachable.verify.maths.algebra import LOG_UNIT, ONE, Arithmetic, Atom, Ratio, Rational, Sum, ratio_of
 from teachable.verify.maths.limits import MAX_ITEMS, TooLarge
 from teachable.verify.maths.values import (
@@ -26,6 +26,7 @@ from teachable.verify.maths.values import (
     Words,
 )
 
+_POUND = Fraction("0.45359237")
 _MIN_DIGITS = 6
 _UNORDERED = frozenset(("set", "none"))
 _TUPLES = frozenset(("round", "angle"))
@@ -90,7 +91,7 @@ def _plain_scalars(a: Scalar, b: Scalar, arithmetic: Arithmetic) -> bool | None:
         factors = _conversion(a.unit, b.unit)
         if factors is None:
             return False
-        if factors != (1, 1):
+        if factors[0] != factors[1]:
             a, b = _times(a, factors[0], arithmetic), _times(b, factors[1], arithmetic)
             left, right = a.ratio, b.ratio
     answer = _ratios(left, right, a.decimal, b.decimal, arithmetic)
@@ -107,10 +108,11 @@ def _conversion(a: Unit, b: Unit) -> tuple[Fraction, Fraction] | None:
     """What to multiply each side by so that both are in base units; None where the units measure different things."""
     if a.dimensions == b.dimensions:
         return (Fraction(1), Fraction(1)) if a.factor == b.factor else (a.factor, b.factor)
+    if {a.dimensions, b.dimensions} == {(("sterling", 1),), (("mass", 1),)} and _POUND in (a.factor, b.factor):
+        return Fraction(1), Fraction(1)  # "5 pounds" may be money
     names_a, names_b = {name for name, _ in a.dimensions}, {name for name, _ in b.dimensions}
     if (names_a < names_b or names_b < names_a) and a.factor == b.factor == 1:
-        if names_a ^ names_b <= _nouns(a) | _nouns(b):
-            return Fraction(1), Fraction(1)
+        return (Fraction(1), Fraction(1)) if names_a ^ names_b <= _nouns(a) | _nouns(b) else None
     return None
 
 
@@ -146,9 +148,7 @@ def _ratios(
         if answer is None:
             answer = numeric.equal_everywhere(a, b, arithmetic)
         if answer is not True:
-            without_a, without_b = _without_constant(a), _without_constant(b)
-            if without_a is not None or without_b is not None:
-                return _antiderivatives(a, b, without_a, without_b, arithmetic, answer)
+            return _antiderivatives(a, b, arithmetic, answer)
     return answer
 
 
@@ -156,17 +156,21 @@ def _is_rounded(decimal: Decimal, written: Rational, exact: Rational) -> bool:
     """Whether a decimal is a value that no decimal equals, rounded or cut off, to enough digits."""
     if decimal.digits < _MIN_DIGITS or _is_decimal(exact):
         return False
-    off = abs(exact) - abs(written)
-    return written * exact > 0 and (abs(off) * 2 <= decimal.step or 0 <= off < decimal.step)
+    off = _size(exact) - _size(written)
+    return (written > 0) is (exact > 0) and (_size(off) * 2 <= decimal.step or 0 <= off < decimal.step)
 
 
 def _is_rounded_float(decimal: Decimal, written: Rational, exact: float) -> bool:
     if decimal.digits < _MIN_DIGITS:
         return False
-    off = Fraction(abs(exact)) - abs(written)
+    off = Fraction(abs(exact)) - _size(written)
     noise = Fraction(abs(exact)) / 10**14
     is_near = abs(off) * 2 <= decimal.step + noise or -noise <= off < decimal.step + noise
-    return written * Fraction(exact) > 0 and is_near
+    return (written > 0) is (exact > 0) and is_near
+
+
+def _size(number: Rational) -> Fraction:
+    return Fraction(-number if number < 0 else number)
 
 
 def _is_decimal(number: Rational) -> bool:
@@ -178,46 +182,41 @@ def _is_decimal(number: Rational) -> bool:
     return rest == 1
 
 
-def _without_constant(a: Ratio) -> Ratio | None:
-    """An antiderivative without its + C; None where nothing of it is one: a letter C, c, K or k added once, alone."""
+def _without_constant(a: Ratio) -> tuple[Ratio, str] | None:
+    """An antiderivative without its + C, and the letter; None where nothing is one: C, c, K or k added once, alone."""
     if a.bottom is not ONE:
         return None
     for letter in _CONSTANTS_OF_INTEGRATION:
-        atom = Atom(letter)
-        term = ((atom, 1),)
-        if term in a.top:
+        term = ((Atom(letter), 1),)
+        if a.top.get(term) == 1:
             rest: Sum = {t: c for t, c in a.top.items() if t != term}
             left = Ratio(rest)
             if left.letters() and letter not in left.letters():
-                return left
+                return left, letter
     return None
 
 
-def _antiderivatives(
-    a: Ratio, b: Ratio, without_a: Ratio | None, without_b: Ratio | None, arithmetic: Arithmetic, otherwise: bool | None
-) -> bool | None:
-    """With + C on both sides what is left must agree up to a number; with it on one side, to the letter (C only)."""
-    one_sided = without_a if without_b is None else without_b
-    if without_a is None or without_b is None:
-        whole = a if without_b is None else b
-        if Atom("C") not in whole.atoms() or one_sided is None:
-            return otherwise
-    left = without_a if without_a is not None else a
-    right = without_b if without_b is not None else b
+def _antiderivatives(a: Ratio, b: Ratio, arithmetic: Arithmetic, otherwise: bool | None) -> bool | None:
+    """Forgives a + C that one side leaves out, or writes with another letter, and a number that goes into it."""
+    found_a, found_b = _without_constant(a), _without_constant(b)
+    constants = [found[1] for found in (found_a, found_b) if found is not None]
+    if "C" not in constants:
+        return otherwise
+    left, right = (found_a or (a, ""))[0], (found_b or (b, ""))[0]
     answer = arithmetic.same(left, right)
-    if answer is not True:
-        number = arithmetic.subtract(left, right)
-        if without_a is not None and without_b is not None and not number.letters():
-            return True
-        if answer is None and without_a is not None and without_b is not None:
-            return numeric.differ_by_number(left, right, arithmetic)
-        if answer is None:
-            return numeric.equal_everywhere(left, right, arithmetic)
-    return answer
+    if answer is True:
+        return True
+    letters = left.letters() | right.letters()
+    if len(constants) == 2 and len(letters) == 1:
+        return numeric.differ_by_number(left, right, arithmetic)
+    return numeric.equal_everywhere(left, right, arithmetic) if answer is None else answer
 
 
 def _named(a: Value, b: Value, arithmetic: Arithmetic) -> bool | None:
     if isinstance(a, Named) and isinstance(b, Named):
+        if a.name == b.name and isinstance(a.value, Scalar) is not isinstance(b.value, Scalar):
+            pair = [Sequence("set", (v,)) if isinstance(v, Scalar) else v for v in (a.value, b.value)]
+            return same(pair[0], pair[1], arithmetic)
         if a.name == b.name or any(one.name.startswith(("words:", "call:")) for one in (a, b)):
             return same(a.value, b.value, arithmetic)
         if a.equation is not None and b.equation is not None:
@@ -226,7 +225,9 @@ def _named(a: Value, b: Value, arithmetic: Arithmetic) -> bool | None:
     named, other = (a, b) if isinstance(a, Named) else (b, a)
     assert isinstance(named, Named)
     if isinstance(other, Relation):
-        return False if named.equation is None else _equations(named.equation, other, arithmetic)
+        if named.equation is None:
+            return _solution(other, named, arithmetic)
+        return _equations(named.equation, other, arithmetic)
     if isinstance(other, Sequence) and other.brackets == "set" and isinstance(named.value, Scalar):
         return same(Sequence("set", (named.value,)), other, arithmetic)
     return same(named.value, other, arithmetic)
@@ -235,16 +236,28 @@ def _named(a: Value, b: Value, arithmetic: Arithmetic) -> bool | None:
 def _relations(a: Value, b: Value, arithmetic: Arithmetic) -> bool | None:
     if isinstance(a, Relation) and isinstance(b, Relation):
         return _equations(a, b, arithmetic)
-    return False
+    inequality, other = (a, b) if isinstance(a, Relation) else (b, a)
+    assert isinstance(inequality, Relation)
+    return _solution(inequality, other, arithmetic)
+
+
+def _solution(relation: Relation, other: Value, arithmetic: Arithmetic) -> bool | None:
+    """Whether a set of numbers (x in it, where it is named) is the solution of an inequality."""
+    region = relations.as_region(other, arithmetic)
+    if relation.sign == "=" or region is None or _is_bare(other):
+        return False
+    if isinstance(other, Named) and relation.left.letters() != {other.name}:
+        return False
+    return inequalities.solves(region, relation, arithmetic)
 
 
 def _equations(a: Relation, b: Relation, arithmetic: Arithmetic) -> bool | None:
     if a.sign != b.sign:
-        return False
+        return None if "=" not in (a.sign, b.sign) else False
     answer = arithmetic.same(a.left, b.left)
     if answer is None:
         return numeric.equal_everywhere(a.left, b.left, arithmetic) or None
-    return answer
+    return answer if answer or a.sign == "=" else None
 
 
 def _matrices(a: Value, b: Value, arithmetic: Arithmetic) -> bool | None:

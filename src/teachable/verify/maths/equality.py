@@ -7,14 +7,21 @@ from dataclasses import dataclass
 
 from teachable.verify.maths import compare, letters, workers
 from teachable.verify.maths.algebra import Arithmetic
+from teachable.verify.maths.cleaning import cleaned
 from teachable.verify.maths.glyphs import to_latex
 from teachable.verify.maths.limits import MAX_CHARACTERS, MAX_DEPTH, TooLarge
-from teachable.verify.maths.reader import cleaned, read
-from teachable.verify.maths.values import Named, Scalar, Sequence, Unknown, Value, Words
+from teachable.verify.maths.parser import SIDE_BY_SIDE
+from teachable.verify.maths.reader import read
+from teachable.verify.maths.values import Named, Relation, Scalar, Sequence, Unknown, Value, Words
 
 LIMIT_S = 5.0
 
 _BLANK = re.compile(r"\\(?:[,;:! ]|quad|qquad|left|right|displaystyle)(?![A-Za-z])|[\s~]+")
+_INDEX_I = re.compile(r"\\(?:sum|prod)(?:\\limits)?\s?_\s?\{?\s?i(?![A-Za-z])")
+_LONE_I = re.compile(r"(?<![\\A-Za-z])i(?![A-Za-z])")
+_DOTS = re.compile(r"\\[lc]?dots[bcimo]?(?![A-Za-z])|\.{2,}")
+_NEEDLESS = re.compile(r"\s+(?!\w)|(?<!\w)\s+")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
 _TEXT = re.compile(r"\\(?:text|mathrm|operatorname|mbox|textbf|begin|end|mathbf|mathbb|left|right)\s?\*?\{[^{}]*\}")
 
@@ -42,8 +49,18 @@ def equal(reference: str, attempt: str, limit_s: float = LIMIT_S) -> tuple[bool 
     decision = decide(reference, attempt)
     if not decision.ask:
         return decision.equal, decision.reason
-    reply = workers.compare(cleaned(reference), cleaned(attempt), limit_s)
-    return settled(reply)
+    return settled(workers.compare(for_algebra(reference), for_algebra(attempt), limit_s))
+
+
+def for_algebra(answer: str) -> str:
+    """An answer as math-verify is asked about it: cleaned, and a sum's index i renamed, which it takes for the unit."""
+    clean = cleaned(answer)
+    if _INDEX_I.search(clean):
+        free = next(
+            (letter for letter in "kjmpqr" if not re.search(rf"(?<![\\A-Za-z]){letter}(?![A-Za-z])", clean)), "i"
+        )
+        clean = _LONE_I.sub(free, clean)
+    return clean
 
 
 def settled(reply: workers.Reply) -> tuple[bool | None, str]:
@@ -69,15 +86,20 @@ def decide(reference: str, attempt: str) -> Decision:
         return Decision(None, f"could not tell: {error}")
     except RecursionError:
         return Decision(None, "could not tell: it is nested too deeply")
+    except Exception as error:  # whatever goes wrong here is a fault of ours, never a wrong answer
+        return Decision(None, f"the checker failed: {type(error).__name__}: {error}")
 
 
 def _squeezed(text: str) -> str:
     """The text without what TeX does not show."""
-    return _BLANK.sub("", text) if len(text) <= 200_000 else text
+    if len(text) > 200_000:
+        return text
+    return _NEEDLESS.sub("", _BLANK.sub(" ", text))
 
 
 def _ungrouped(text: str) -> str:
-    return _squeezed(cleaned(text)).replace("{", "").replace("}", "")
+    bare = _squeezed(_DOTS.sub("...", cleaned(text))).replace("{", " ").replace("}", " ")
+    return re.sub(r"\s+(?!\d)|(?<!\d)\s+", "", bare)
 
 
 def _choice(letter: str, attempt: str) -> Decision:
@@ -96,12 +118,24 @@ def _decide(reference: str, attempt: str) -> Decision:
     if labelled is not None:
         return _labelled(labelled, attempt)
     right, given = read(reference), read(attempt)
+    if isinstance(given, Relation) and given.stated is not None and isinstance(right, Scalar):
+        given = given.stated
     answer = compare.same(right, given, Arithmetic())
+    if answer is False and _listed(reference, right, given) + _listed(attempt, given, right):
+        wide = _listed(reference, right, given) or reference, _listed(attempt, given, right) or attempt
+        answer = compare.same(read(wide[0]), read(wide[1]), Arithmetic())
     if answer is not True and (label := letters.labelled(attempt)) is not None:
         return decide(reference, label[1])
     if answer is not None:
         return Decision(answer, "equal" if answer else _difference(right, given))
     return _undecided(reference, attempt, right, given)
+
+
+def _listed(text: str, value: Value, other: Value) -> str:
+    """The text "1,234" with a wide comma, where the other side shows that a list was meant; else nothing."""
+    if isinstance(value, Scalar) and isinstance(other, Sequence) and _THOUSANDS.fullmatch(text):
+        return text.replace(",", ", ")
+    return ""
 
 
 def _labelled(labelled: tuple[str, str], attempt: str) -> Decision:
@@ -115,13 +149,14 @@ def _labelled(labelled: tuple[str, str], attempt: str) -> Decision:
 
 
 def _undecided(reference: str, attempt: str, right: Value, given: Value) -> Decision:
-    """What our reader did not understand, or our arithmetic could not tell: guards, then the question for the worker."""
+    """What our reader did not understand, or our arithmetic could not tell: guards, then the worker's question."""
     if isinstance(right, Unknown) or isinstance(given, Unknown):
         if isinstance(right, Unknown) and isinstance(given, Unknown) and _ungrouped(reference) == _ungrouped(attempt):
             return Decision(True, "the same text")
-        for value in (right, given):
-            if isinstance(value, Words):
-                return Decision(False, "words against mathematics")
+        if any(isinstance(value, Words) for value in (right, given)):
+            return Decision(False, "words against mathematics")
+        if any(isinstance(value, Unknown) and value.why == SIDE_BY_SIDE for value in (right, given)):
+            return Decision(False, "two numbers side by side")
         if _is_prose(reference) or _is_prose(attempt):
             return Decision(False, "different text")
     if _depth(reference) > MAX_DEPTH or _depth(attempt) > MAX_DEPTH:

@@ -1,8 +1,8 @@
 """A canonical text for an answer, so that equal answers can be grouped without comparing them in pairs.
 
-Two answers with the same key are equal. A key that starts with "=" is exact: two different exact keys are certainly unequal.
-Answers that equal others of another form (0.333333 and 1/3, 50% and 1/2, 5 cm and 5, x = 5 and 5, "1, 2" and {1, 2}) have
-keys that are not exact.
+Two answers with the same key are equal. A key that starts with "=" is exact: two different exact keys are certainly
+unequal. Answers that equal others of another form (0.333333 and 1/3, 50% and 1/2, 5 cm and 5, x = 5 and 5, "1, 2" and
+{1, 2}) have keys that are not exact.
 """
 
 from __future__ import annotations

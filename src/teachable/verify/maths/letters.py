@@ -1,5 +1,6 @@
 r"""Multiple choice within mathematics: where the reference is a single capital letter from A to J, the attempt may say
-"(B)", "B.", "option b", "(B) 42". Two different letters are no choice."""
+"(B)", "B.", "option b", "(B) 42". Two different letters are no choice.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ _REFERENCE_WITH_TEXT = re.compile(
     rf"{_WRAPPED}\(([A-J])\)(?:[\s~:}}*]|\\ |\\quad)+{_WRAPPED}(?P<rest>[\w$\\].*)", re.DOTALL
 )
 _NAMED = re.compile(
-    r"\b(?:option|choice|answer|alternative|part|letter|case)s?:?\s{0,3}\W{0,4}([A-Ja-j])\b(?!')", re.IGNORECASE
+    r"\b(?:option|choice|answer|alternative|part|letter|case)s?(?:\s(?:is|was))?:?\s{0,3}\W{0,4}([A-Ja-j])\b(?!')",
+    re.IGNORECASE,
 )
 _BRACKETED = re.compile(r"\(\s?(?:\\(?:text|textbf|mathrm|mathbf)\s?\{\s?)?([A-Ja-j])\s?\}?\s?\)")
 _LEADING = re.compile(rf"{_WRAPPED}([A-J])\s?(?:[.):]|\}})\s?\)?(?:\s|\Z|\*)")
@@ -33,7 +35,9 @@ def labelled(reference: str) -> tuple[str, str] | None:
 
 
 def chosen(attempt: str) -> set[str]:
-    """The letters that an attempt chooses, in capitals: those after "option" or in brackets, else those that stand alone."""
+    """The letters that an attempt chooses, in capitals: those after "option" or in brackets, else those that stand
+    alone.
+    """
     text = attempt[-2_000:]
     plain = _REFERENCE.fullmatch(text)
     if plain:

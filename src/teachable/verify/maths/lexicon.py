@@ -1,5 +1,6 @@
-r"""The words and commands that the reader of answers knows, and what a run of letters in plain text is: a function, a word,
-or letters that multiply each other."""
+r"""The words and commands that the reader of answers knows, and what a run of letters in plain text is: a function, a
+word, or letters that multiply each other.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from teachable.verify.maths.units import UNIT_WORDS
 from teachable.verify.maths.words import NUMBER_WORDS
 
 FUNCTIONS = {
-    **{name: name for name in ("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "sech", "csch", "coth")},
+    **{name: name for name in ("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh")},
+    "sech": "sech", "csch": "csch", "coth": "coth",
     **{f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh")},
     **{name: name for name in ("ln", "log", "exp", "gcd", "lcm", "max", "min", "sgn", "lg")},
     "cosec": "csc", "ctg": "cot", "cotg": "cot", "tg": "tan", "arctg": "atan", "sign": "sgn", "arsinh": "asinh",
@@ -27,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac"), ("command", "frac")),
     **dict.fromkeys(("binom", "dbinom", "tbinom"), ("command", "binom")),
     **{name: ("command", name) for name in ("sqrt", "surd", "cbrt", "fourthroot", "mathbb", "overline", "bar", "hat")},
-    **{name: ("command", name) for name in ("vec", "tilde", "dot", "widehat", "overrightarrow", "widetilde", "underline")},
+    **{name: ("command", name) for name in ("vec", "tilde", "dot", "widehat", "overrightarrow", "widetilde")},
     **dict.fromkeys(("cdot", "times", "ast", "cdotp", "bullet"), ("sign", "*")),
     **dict.fromkeys(("div", "slash"), ("sign", "/")),
     "pm": ("sign", "pm"), "mp": ("sign", "mp"), "cup": ("sign", "cup"), "cap": ("sign", "cap"),
@@ -52,46 +54,60 @@ CLOSING = {
     "rbrace": "set", "rangle": "angle", "rfloor": "floor", "rceil": "ceil", "rparen": "round", "rbrack": "square",
 }  # fmt: skip
 MATRICES = {
-    **dict.fromkeys(("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array", "psmallmatrix"), "matrix"),
-    **dict.fromkeys(("vmatrix", "Vmatrix"), "determinant"), **dict.fromkeys(("aligned", "align", "gathered", "cases", "dcases"), "lines"),
-}  # fmt: skip
+    **dict.fromkeys(("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "psmallmatrix", "array"), "matrix"),
+    **dict.fromkeys(("vmatrix", "Vmatrix"), "determinant"),
+    **dict.fromkeys(("aligned", "align", "gathered", "cases", "dcases"), "lines"),
+}
+_LETTER_TEXT = """
+    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega
+    Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar
+"""
 LETTERS = {
-    **{
-        name: name
-        for name in (
-            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi "
-            "omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar"
-        ).split()
-    },
+    **{name: name for name in _LETTER_TEXT.split()},
     **{f"var{name}": name for name in ("epsilon", "theta", "rho", "sigma", "phi")},
 }
-_FONTS = frozenset(
-    "mathbf mathrm mathit mathsf mathtt mathcal mathscr mathfrak boldsymbol bm pmb mathnormal bold".split()
-)
-TEXT_COMMANDS = _FONTS | frozenset(
-    "text textbf textrm textit textsf texttt textnormal textup mbox hbox operatorname emph mathord textsc".split()
-)
-_SHORT_WORDS = frozenset(
-    """yes no odd even dne mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec red blue cat dog bus
-    car win hot up down left right top man men boy she the an all any not none und per pm am to of is are be we so it
-    by my by on its his her our for one two six ten day days way ways no if has have had at each inf as can was
-    who new old end but lie""".split()
-)
+_FONT_TEXT = """
+    mathbf mathrm mathit mathsf mathtt mathcal mathscr mathfrak boldsymbol bm pmb mathnormal bold
+"""
+_FONTS = frozenset(_FONT_TEXT.split())
+_TEXT_COMMAND_TEXT = """
+    text textbf textrm textit textsf texttt textnormal textup mbox hbox operatorname emph mathord textsc
+"""
+TEXT_COMMANDS = _FONTS | frozenset(_TEXT_COMMAND_TEXT.split())
+_SHORT_WORD_TEXT = """
+    yes no odd even dne mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep oct nov dec red blue cat dog bus
+    car win hot up down left right top man men boy she the an all any not none und per pm am to of is are be we
+    so it by my by on its his her our for one two six ten day days way ways no if has have had at each inf as
+    can was who new old end but lie
+"""
+_SHORT_WORDS = frozenset(_SHORT_WORD_TEXT.split())
 _CONSTANTS = {"pi": "\\pi", "Pi": "\\Pi", "inf": "\\infty", "infty": "\\infty", "oo": "\\infty", "infinity": "\\infty"}
 
 
-def is_word(run: str) -> bool:
-    """Whether a run of two or more letters is a word (or a unit), not letters that multiply each other."""
+def is_word(run: str, is_maths: bool = False, follows: str = "") -> bool:
+    """Whether a run of two or more letters is a word (or a unit), not letters that multiply each other.
+
+    Two letters are a word only where the text is no formula ("ax + by"), after a word, or a unit after a number.
+    """
+    low = run.lower()
+    if len(run) == 2 and is_maths:
+        is_unit = run in UNIT_WORDS and run != "in"
+        return (is_unit and follows != "") or (low in _SHORT_WORDS and follows == "word")
     if run in UNIT_WORDS or len(run) > 3:
         return True
-    low = run.lower()
     if low in _SHORT_WORDS or low in NUMBER_WORDS:
         return not run[1:].isupper() or run.isupper()
     return len(run) == 3 and run.istitle()
 
 
-def split(run: str) -> Iterator[tuple[str, str]]:
-    """What a run of letters in plain text stands for, as (kind, text) of tokens."""
+def split(run: str, is_maths: bool = False, follows: str = "") -> Iterator[tuple[str, str]]:
+    """What a run of letters in plain text stands for, as (kind, text) of tokens.
+
+    Args:
+        run: the letters.
+        is_maths: whether the text around it has signs of a formula.
+        follows: "number" where a number, a bracket or pi stands before it, "word" after a word, else nothing.
+    """
     low = run.lower()
     if len(run) == 1:
         yield "letter", run
@@ -110,7 +126,7 @@ def split(run: str) -> Iterator[tuple[str, str]]:
             yield "letter", found[1]
         yield "function", FUNCTIONS[found[2]]
         yield from split(found[3])
-    elif is_word(run) or not run.isascii():
+    elif is_word(run, is_maths, follows) or not run.isascii():
         yield "words", run
     else:
         yield from (("letter", letter) for letter in run)
@@ -128,7 +144,7 @@ def words_in(content: str, command: str, follows_number: bool) -> Iterator[tuple
         yield "function", FUNCTIONS[bare]
     elif command in _FONTS and bare.isalpha() and not (follows_number and bare in UNIT_WORDS):
         yield from split(bare)
-    elif any(char.isdigit() or char in "\\$=" for char in bare) or command in _FONTS and bare not in UNIT_WORDS:
+    elif any(char.isdigit() or char in "\\$=" for char in bare) or (command in _FONTS and bare not in UNIT_WORDS):
         yield None
     else:
         yield "words", bare

@@ -1,9 +1,9 @@
 """Are two expressions equal as functions? Both are evaluated at points, and a clear difference at one of them decides.
 
-Agreement at many points decides too, for the elementary functions that are evaluated here: two of them that are short and
-agree to ten digits at a dozen points of different sizes and signs are equal but for coincidences that no answer to a
-question hits upon (Schwartz 1980 and Zippel 1979 prove it for polynomials at random points; for the rest it is experience).
-The points are fixed, so that a verdict is always the same.
+Agreement at many points decides too, for the elementary functions that are evaluated here: two of them that are short
+and agree to ten digits at a dozen points of different sizes and signs are equal but for coincidences that no answer
+to a question hits upon (Schwartz 1980 and Zippel 1979 prove it for polynomials at random points; for the rest it is
+experience). The points are fixed, so that a verdict is always the same.
 
 Where a side has no real value at a point (a logarithm of a negative number), the point is passed over, so that 2 ln x
 equals ln x^2. An unknown function f is taken for some smooth function that goes by its name.
@@ -81,6 +81,11 @@ def differ_by_number(a: Ratio, b: Ratio, arithmetic: Arithmetic) -> bool | None:
     return True if len(apart) >= _MIN_POINTS else None
 
 
+def value_at(a: Ratio, env: Env, arithmetic: Arithmetic) -> tuple[float, float] | None:
+    """The real value at a point, and the size of what it was summed up from; None where it has none."""
+    return _value_at(a, env, math, arithmetic)
+
+
 def value(a: Ratio, arithmetic: Arithmetic) -> float | None:
     """The real value of an expression without letters, or None where it has none that a float holds."""
     if a.letters():
@@ -109,7 +114,7 @@ def _value_at(a: Ratio, env: Env, lib: ModuleType, arithmetic: Arithmetic) -> tu
     try:
         found, size = _ratio(a, env, lib, arithmetic)
     except OverflowError:
-        if not env:
+        if not a.letters():
             raise TooLarge("its value is too large") from None
         return None
     except (ArithmeticError, ValueError, TypeError):
@@ -177,6 +182,8 @@ def _atom(atom: Atom, env: Env, lib: ModuleType, arithmetic: Arithmetic) -> tupl
         raise _Undefined
     if kind == "imaginary":
         return 1j, 0.0
+    if kind == "infinity":
+        raise _Undefined
     arithmetic.spend(2)
     if kind == "lifted":
         return _lifted(atom, env, lib, arithmetic)

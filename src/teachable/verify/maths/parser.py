@@ -1,13 +1,12 @@
 r"""Tokens of one expression -> a `Ratio`, by recursive descent.
 
-A product without a sign (2x, 3(x+1)) binds as one with a sign: 1/2x is x/2. A whole number before a proper fraction is a
-mixed number (1 1/2, 1\frac12). A function without brackets takes the product after it (sin 2x), up to the next sign or
-function. Degrees count as such only within a function; elsewhere 90° is 90.
+A product without a sign (2x, 3(x+1)) binds as one with a sign: 1/2x is x/2. A whole number before a proper fraction
+is a mixed number (1 1/2, 1\frac12). A function without brackets takes the product after it (sin 2x), up to the next
+sign or function. Degrees count as such only within a function; elsewhere 90° is 90.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -24,31 +23,16 @@ from teachable.verify.maths.algebra import (
     ratio_of,
     ratio_of_atom,
 )
-from teachable.verify.maths.limits import MAX_DEPTH, MAX_DIGITS, TooLarge, Unread
+from teachable.verify.maths.limits import MAX_DEPTH, TooLarge, Unread
+from teachable.verify.maths.literals import rational_of
 from teachable.verify.maths.tokens import Token
 
 _CONSTANTS = {"\\pi": PI, "e": E, "i": I, "\\infty": INFINITY}
 _ACCENTS = frozenset(("overline", "bar", "hat", "vec", "tilde", "dot", "widehat", "overrightarrow", "widetilde"))
 _CALLED = frozenset("fghFGH")
-_GROUPS = {"round": "round", "square": "square", "brace": "brace", "floor": "floor", "ceil": "ceil", "set": "set"}
+_GROUPS = frozenset(("round", "square", "brace", "floor", "ceil"))
+SIDE_BY_SIDE = "two numbers side by side"
 _END = Token("end", "")
-
-
-def rational_of(digits: str) -> Rational:
-    """The value of a number token ("12", "1.50", "1.5e3").
-
-    Raises:
-        TooLarge: the exponent is too large.
-    """
-    mantissa, _, exponent = digits.partition("e")
-    if exponent and abs(int(exponent)) > MAX_DIGITS:
-        raise TooLarge("a number in it has too many digits")
-    whole, dot, tail = mantissa.partition(".")
-    if not dot and not exponent:
-        return int(whole)
-    scale = int(exponent or 0) - len(tail)
-    number = int(whole + tail)
-    return number * 10**scale if scale >= 0 else Fraction(number, 10**-scale)
 
 
 class Parser:
@@ -106,8 +90,7 @@ class Parser:
     def _signs(self) -> int | None:
         """The product of the plus and minus signs here, or None where there are none."""
         sign: int | None = None
-        while self._peek().kind == "sign" and self._peek().text in ("+", "-", "pm", "mp"):
-            text = self._peek().text
+        while self._peek().kind == "sign" and (text := self._peek().text) in ("+", "-", "pm", "mp"):
             minus = text == "-" or (text == "pm" and not self.upper) or (text == "mp" and self.upper)
             sign = (sign or 1) * (-1 if minus else 1)
             self.at += 1
@@ -230,29 +213,29 @@ class Parser:
 
     def _group(self) -> Ratio:
         kind = self._peek().text
-        if kind not in _GROUPS or kind == "set":
+        if kind not in _GROUPS:
             raise Unread("a bracket of another kind within an expression")
         self.at += 1
         bars, self.n_bars = self.n_bars, 0
         inner = self._sum()
         self.n_bars = bars
-        self._take("close", _GROUPS[kind])
+        self._take("close", kind)
         return powers.call(kind, inner, self.arithmetic) if kind in ("floor", "ceil") else inner
 
     def _number(self) -> Ratio:
         token = self._peek()
         self.at += 1
         value = rational_of(token.text)
-        if self._is("command", "overline") or self._is("command", "dot"):
+        if self._peek().kind == "command" and self._peek().text in ("overline", "dot"):
             return ratio_of(self._repeating(token.text))
         if self._is("sign", "_"):
-            return ratio_of_atom(Atom(f"{token.text}_{self._subscript()}"))
+            return ratio_of_atom(Atom(f"{token.text}_{self._after_underscore()}"))
         if isinstance(value, int):
             part = self._mixed_part()
             if part is not None:
                 return ratio_of(value + part)
         if self._peek().kind == "number":
-            raise Unread("two numbers side by side")
+            raise Unread(SIDE_BY_SIDE)
         return ratio_of(value)
 
     def _repeating(self, digits: str) -> Rational:
@@ -291,11 +274,13 @@ class Parser:
             primes += 1
             self.at += 1
         if self._is("sign", "_"):
-            name = f"{name}_{self._subscript()}"
+            name = f"{name}_{self._after_underscore()}"
         elif not primes and name in _CONSTANTS:
             return ratio_of_atom(_CONSTANTS[name])
         elif name == "\\emptyset":
             raise Unread("an empty set within an expression")
+        if name in ("\\zeta", "\\Gamma") and self._is("open", "round"):
+            raise Unread("a function that is not known here")
         if name == "C" and self._is("open", "round") and self._choice_follows():
             return self._pair()
         if name in _CALLED and self._is("open", "round"):
@@ -304,7 +289,15 @@ class Parser:
         return ratio_of_atom(Atom(name + "'" * primes))
 
     def _choice_follows(self) -> bool:
-        return any(self._peek(ahead).kind == "comma" for ahead in (2, 3))
+        """Whether the brackets here hold two things: C(n, k)."""
+        depth = 0
+        for token in self.tokens[self.at : self.at + 60]:
+            depth += {"open": 1, "close": -1}.get(token.kind, 0)
+            if depth == 0:
+                break
+            if depth == 1 and token.kind == "comma":
+                return True
+        return False
 
     def _pair(self) -> Ratio:
         self.at += 1
@@ -320,8 +313,8 @@ class Parser:
             return powers.symbolic_binomial(n, k, self.arithmetic)
         return ratio_of(powers.binomial(n.rational, k.rational))
 
-    def _subscript(self) -> str:
-        self._take("sign", "_")
+    def _after_underscore(self) -> str:
+        self.at += 1
         return self._raw_argument()
 
     def _raw_argument(self) -> str:
@@ -341,9 +334,11 @@ class Parser:
 
     def _first_character(self) -> str:
         token = self._peek()
-        if token.kind == "number" and len(token.text) > 1 and not token.text.startswith("."):
+        if token.kind == "number" and len(token.text) > 1:
             before = self.tokens[self.at - 1]
             if not (before.kind == "sign" and before.text == "_"):
+                if not token.text.isdigit():
+                    raise Unread("an argument of another form")
                 self.tokens[self.at] = Token("number", token.text[1:])
                 return token.text[0]
         if token.kind not in ("number", "letter", "words", "sign"):
@@ -445,15 +440,11 @@ class Parser:
         numbers: list[Rational] = []
         while True:
             number = self._sum().rational
-            if number is None or (name in ("gcd", "lcm") and number.denominator != 1):
+            if number is None:
                 raise Unread(f"the {name} of expressions")
             numbers.append(number)
             if not self._is("comma", ","):
                 break
             self.at += 1
         self._take("close", "round")
-        if name == "gcd":
-            return ratio_of(math.gcd(*(int(n) for n in numbers)))
-        if name == "lcm":
-            return ratio_of(math.lcm(*(int(n) for n in numbers)))
-        return ratio_of(max(numbers) if name == "max" else min(numbers))
+        return ratio_of(powers.of_several(name, numbers))

@@ -1,8 +1,8 @@
 """Powers, roots, logarithms and the other functions, exactly where that is possible.
 
-Roots of rational numbers come apart into roots of primes; powers of e, of primes and of letters to an exponent that is no
-rational come apart into one atom for each term of the exponent, so that 4^n = 2^{2n} and 2^{n+1} = 2 2^n are seen without
-more ado. What does not come apart stays whole, and is left to `numeric`.
+Roots of rational numbers come apart into roots of primes; powers of e, of primes and of letters to an exponent that
+is no rational come apart into one atom for each term of the exponent, so that 4^n = 2^{2n} and 2^{n+1} = 2 2^n are
+seen without more ado. What does not come apart stays whole, and is left to `numeric`.
 
 An odd root of a negative number is the real one, as at school: the cube root of -8 is -2.
 """
@@ -185,8 +185,8 @@ def _lifted_power(a: Ratio, exponent: Ratio, arithmetic: Arithmetic) -> Ratio:
     if exponent.bottom is not ONE:
         if number == 1:
             return a
-        base: Atom | Ratio = single[0][0][0] if single and single[1] == 1 and single[0] == ((E, 1),) else a
-        return ratio_of_atom(Atom(f"<{a.name}>^<{exponent.name}>", "lifted", (base, exponent)))
+        lifted: Atom | Ratio = E if single == (((E, 1),), 1) else a
+        return ratio_of_atom(Atom(f"<{a.name}>^<{exponent.name}>", "lifted", (lifted, exponent)))
     if number is not None and number > 0:
         result = ratio_of(1)
         for n, sign in ((number.numerator, 1), (number.denominator, -1)):
@@ -194,9 +194,9 @@ def _lifted_power(a: Ratio, exponent: Ratio, arithmetic: Arithmetic) -> Ratio:
                 result = arithmetic.multiply(result, _lifted(p, exponent, k * sign, arithmetic))
         return result
     if single is not None and single[1] == 1 and len(single[0]) == 1:
-        atom, k = single[0][0]
-        if atom == E or (atom.kind == "letter" and k == 1):
-            return _lifted(atom, exponent, k, arithmetic)
+        base, times = single[0][0]
+        if base == E or (base.kind == "letter" and times == 1):
+            return _lifted(base, exponent, times, arithmetic)
     return ratio_of_atom(Atom(f"<{a.name}>^<{exponent.name}>", "lifted", (a, exponent)))
 
 
@@ -259,6 +259,20 @@ def binomial(n: Rational, k: Rational) -> Rational:
     return math.comb(int(n), few)
 
 
+def of_several(name: str, numbers: list[Rational]) -> Rational:
+    """The gcd, lcm, max or min of numbers.
+
+    Raises:
+        Unread: the gcd or lcm of what are no whole numbers.
+    """
+    if name in ("max", "min"):
+        return max(numbers) if name == "max" else min(numbers)
+    if any(number.denominator != 1 for number in numbers):
+        raise Unread(f"the {name} of what are no whole numbers")
+    wholes = [int(number) for number in numbers]
+    return math.gcd(*wholes) if name == "gcd" else math.lcm(*wholes)
+
+
 def symbolic_binomial(n: Ratio, k: Ratio, arithmetic: Arithmetic) -> Ratio:
     """The binomial coefficient of expressions: a polynomial where k is a small number, else by factorials."""
     few = k.rational
@@ -294,17 +308,17 @@ def _natural_logarithm(a: Ratio, arithmetic: Arithmetic) -> Ratio:
     single = a.single
     if single is not None and single[1] > 0 and all(atom.kind in ("root", "constant") for atom, _ in single[0]):
         result = _natural_logarithm(ratio_of(single[1]), arithmetic)
-        for atom, k in single[0]:
-            inner = ratio_of(prime_of(atom)) if atom.kind == "root" else ratio_of_atom(atom)
-            log = ratio_of(1) if atom == E else ratio_of_atom(Atom(f"ln({inner.name})", "call", ("ln", inner)))
-            result = arithmetic.add(result, arithmetic.multiply(log, ratio_of(k)))
+        for base, times in single[0]:
+            inner = ratio_of(prime_of(base)) if base.kind == "root" else ratio_of_atom(base)
+            log = ratio_of(1) if base == E else ratio_of_atom(Atom(f"ln({inner.name})", "call", ("ln", inner)))
+            result = arithmetic.add(result, arithmetic.multiply(log, ratio_of(times)))
         return result
     if single is not None and single[1] == 1 and len(single[0]) == 1:
-        atom, k = single[0][0]
-        if atom.kind == "lifted" and atom.args[0] == E:
-            exponent = atom.args[1]
+        power_of_e, times = single[0][0]
+        if power_of_e.kind == "lifted" and power_of_e.args[0] == E:
+            exponent = power_of_e.args[1]
             assert isinstance(exponent, Ratio)
-            return arithmetic.multiply(exponent, ratio_of(k))
+            return arithmetic.multiply(exponent, ratio_of(times))
     return ratio_of_atom(Atom(f"ln({a.name})", "call", ("ln", a)))
 
 
@@ -312,9 +326,10 @@ def call(name: str, a: Ratio, arithmetic: Arithmetic) -> Ratio:
     """A function of one argument: sin and its kin, abs, floor, ceil, conj; others stay as they are."""
     arithmetic.spend(5)
     number = a.rational
-    if number is not None and name in ("abs", "floor", "ceil"):
-        whole = {"abs": abs, "floor": math.floor, "ceil": math.ceil}[name]
-        return ratio_of(whole(number))
+    if number is not None and name == "abs":
+        return ratio_of(-number if number < 0 else number)
+    if number is not None and name in ("floor", "ceil"):
+        return ratio_of(math.floor(number) if name == "floor" else math.ceil(number))
     if name == "exp":
         return power(ratio_of_atom(E), a, arithmetic)
     if name in ("sin", "cos", "tan", "sec", "csc", "cot"):

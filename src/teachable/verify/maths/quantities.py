@@ -10,6 +10,7 @@ from teachable.verify.maths import units, words
 from teachable.verify.maths.tokens import Token
 from teachable.verify.maths.values import Unit
 
+_CURRENCY_CODES = frozenset(("USD", "EUR", "GBP", "JPY", "INR", "CNY", "RMB", "Rs"))
 _UNIT_SIGNS = frozenset(("^", "/", "*", "-", "."))
 
 
@@ -43,10 +44,14 @@ def strip_unit(tokens: list[Token]) -> Stripped | None:
         unit_text = inner.pop(currency).text
         first_word = None if first_word is None else first_word - 1
     if first_word is not None:
+        if first_word == 0 and tokens[0].text in _CURRENCY_CODES and len(tokens) > 1 and tokens[1].kind == "number":
+            return strip_unit([*tokens[1:], tokens[0]])
         if first_word == 0:
             return in_words(tokens)
         words_after = inner[first_word:]
         inner = inner[:first_word]
+        if len(inner) == 1 and inner[0].kind == "letter" and inner[0].text in "aAI":  # an article
+            return None
         if not all(_is_unit_token(token) for token in words_after):
             return None
         while inner and inner[-1].kind == "sign" and inner[-1].text in ("-", "/", "*") and len(inner) > 1:
@@ -86,6 +91,9 @@ def _named(inner: list[Token], after: list[Token], unit_text: str) -> Stripped |
     texts = [token.text for token in after if token.text not in ("brace", "round")]
     while texts and texts[0].lower() in words.NUMBER_WORDS and words.NUMBER_WORDS[texts[0].lower()] >= 100:
         times *= words.NUMBER_WORDS[texts.pop(0).lower()]
+    part = words.part_of_one(texts[0].lower()) if texts else None
+    if part is not None:
+        times, texts = times * part, texts[1:]
     joined = " ".join(texts).strip()
     low = joined.lower()
     percent = low in ("percent", "per cent", "percentage points", "percents", "pct")
@@ -128,7 +136,11 @@ def in_words(tokens: list[Token]) -> Stripped | None:
         value = words.number_in_words(texts[:n])
         if value is not None and (n == len(texts) or texts[n - 1] != "and"):
             rest = " ".join(texts[n:])
-            number = [Token("number", str(value.numerator)), Token("sign", "/"), Token("number", str(value.denominator))]
+            number = [
+                Token("number", str(value.numerator)),
+                Token("sign", "/"),
+                Token("number", str(value.denominator)),
+            ]
             if not rest:
                 return Stripped(number)
             if rest in ("percent", "per cent"):
@@ -157,6 +169,9 @@ def _with_letters(tokens: list[Token]) -> Stripped:
     at = next((i for i, token in enumerate(tokens) if token.kind == "letter"), None)
     if at is None or at == 0 or any(token.kind not in ("number", "sign") for token in tokens[:at]):
         return plain
+    if tokens[at].text == "\\mu" and len(tokens) == at + 2 and tokens[-1].kind == "letter":
+        micro = units.unit_of(f"mu{tokens[-1].text}")
+        return Stripped(tokens[:at], micro) if micro is not None and units.is_known(micro) else plain
     before = tokens[at - 1]
     if before.kind == "sign" and before.text == "degree" and len(tokens) == at + 1 and tokens[at].text in "CF":
         n_number = at - (2 if tokens[at - 2].text == "^" else 1)

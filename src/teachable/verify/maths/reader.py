@@ -1,26 +1,29 @@
 r"""The text of an answer -> what it is: a number with its unit, a set, an interval, an equation, words, ...
 
-`read` is the way in. The whole text is one answer: it is split at commas, "or" and "and", each part at its relation signs,
-and what is left is a bracket, a union, a quantity or an expression. Nothing is searched for: an answer of which a part
-is not understood is `Unknown`, or `Words` where it is in words.
+`read` is the way in. The whole text is one answer: it is split at commas, "or" and "and", each part at its relation
+signs, and what is left is a bracket, a union, a quantity or an expression. Nothing is searched for: an answer of
+which a part is not understood is `Unknown`, or `Words` where it is in words.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence as Several
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
 from teachable.verify.maths import regions, relations, words
 from teachable.verify.maths.algebra import INFINITY, Arithmetic, Ratio, ratio_of
-from teachable.verify.maths.glyphs import to_latex
+from teachable.verify.maths.brackets import closing, matched, split, with_unions
+from teachable.verify.maths.cleaning import cleaned
 from teachable.verify.maths.limits import MAX_CHARACTERS, MAX_DEPTH, MAX_ITEMS, TooLarge, Unread
-from teachable.verify.maths.parser import Parser, rational_of
+from teachable.verify.maths.literals import decimal_of_tokens, quick, rational_of
+from teachable.verify.maths.parser import Parser
 from teachable.verify.maths.quantities import Stripped, in_words, strip_unit
 from teachable.verify.maths.tokens import Token, tokens_of
+from teachable.verify.maths.units import is_known, unit_of
 from teachable.verify.maths.values import (
-    Decimal,
     Interval,
     Matrix,
     Named,
@@ -31,56 +34,13 @@ from teachable.verify.maths.values import (
     Unknown,
     Value,
     Words,
-    number,
 )
 
-_PLAIN = re.compile(r"[+-]?(?:\d{1,300}(?:\.\d{1,300})?|\.\d{1,300})")
-_PLAIN_QUOTIENT = re.compile(r"(-?)(?:(\d{1,300})/(\d{1,300})|\\[dt]?frac\{(\d{1,300})\}\{(\d{1,300})\})")
-_HALF_DAY = re.compile(r"\b([AaPp])\.\s?[mM]\.?(?!\w)")
-_WRAPS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'))
-_BOXED = re.compile(r"\A\s*\\(?:boxed|fbox)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\Z")
 _WORD = re.compile(r"[A-Za-z]{2,}")
+_FOREIGN = re.compile(r"\\(?!text|mathrm|mbox|mathbf|operatorname|emph|quad|ldots|dots)[A-Za-z]{2,}|[=^_]")
+_ADVERB_TEXT = "about approximately approx exactly only just roughly around nearly simply negative minus"
+_ADVERBS = frozenset(_ADVERB_TEXT.split())
 _TEX = re.compile(r"\\[A-Za-z]+|[{}$\\]")
-
-
-def cleaned(text: str) -> str:
-    """The text without what stands around an answer: dollar signs of TeX, emphasis, quotes, a full stop. Linear."""
-    text = _HALF_DAY.sub(r"\1m", to_latex(text))
-    text = _without_dollars(text)
-    while True:
-        before = text
-        text = _BOXED.sub(r"\1", text)
-        text = _without_trailing(text).lstrip(" \t\n\r`=:").removeprefix("**")
-        for opening, closing in _WRAPS:
-            inside = text[len(opening) : -len(closing)]
-            if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
-                if opening not in inside and closing not in inside:
-                    text = inside
-                break
-        if text == before:
-            return text
-
-
-def _without_trailing(text: str) -> str:
-    """Without white space, marks that end a sentence, and line breaks of TeX at the end; a factorial's mark stays."""
-    text = text.rstrip(" \t\n\r.,;:`")
-    while text.endswith(("**", "\\\\")):
-        text = text[:-2].rstrip(" \t\n\r.,;:`")
-    if text.endswith("!") and len(text) > 2 and text[-3:-1].isalpha():
-        text = text.rstrip("!")
-    return text[:-1] if text.endswith("\\") else text
-
-
-def _without_dollars(text: str) -> str:
-    """Without the dollar signs that delimit mathematics; those that are currency stay."""
-    places = [m.start() for m in re.finditer(r"(?<!\\)\$", text)]
-    if len(places) < 2:
-        return text
-    if any(text[at + 1 : at + 2].isdigit() for at in places[1::2]) or len(places) % 2:
-        if len(places) % 2 and text.startswith("$") and text[1:2] == "$":
-            return text
-        return text if not (len(places) == 3 and text.startswith("$") and text.endswith("$")) else text[1:-1]
-    return text.replace("\\$", "\0").replace("$", " ").replace("\0", "\\$")
 
 
 @lru_cache(maxsize=8192)
@@ -92,47 +52,36 @@ def read(text: str) -> Value:
     """
     if len(text) > MAX_CHARACTERS:
         raise TooLarge(f"it is longer than {MAX_CHARACTERS:,} characters")
-    plain = _quick(text)
+    plain = quick(text)
     if plain is not None:
         return plain
     clean = cleaned(text)
-    plain = _quick(clean)
+    plain = quick(clean)
     if plain is not None:
         return plain
     try:
         tokens = tokens_of(clean)
     except Unread as error:
-        return _as_words(clean, None) or Unknown(str(error))
+        return _as_words(clean, None) or _right_side(clean) or Unknown(str(error))
     try:
-        return Reader(Arithmetic()).answer(tokens)
+        return Reader(Arithmetic()).answer(matched(tokens))
     except Unread as error:
         return _as_words(clean, tokens) or Unknown(str(error))
     except RecursionError:
         raise TooLarge("it is nested too deeply") from None
 
 
-def _quick(text: str) -> Value | None:
-    """Whole numbers, decimals and quotients, without taking the text apart."""
-    if _PLAIN.fullmatch(text) and text.isascii():
-        digits = text.lstrip("+-")
-        value = rational_of(digits)
-        return Scalar(ratio_of(-value if text[0] == "-" else value), decimal_of(digits))
-    found = _PLAIN_QUOTIENT.fullmatch(text)
-    if found and text.isascii():
-        over, under = int(found[2] or found[4]), int(found[3] or found[5])
-        if under:
-            value = Fraction(over, under)
-            return number(-value if found[1] else value)
-    return None
-
-
-def decimal_of(digits: str) -> Decimal | None:
-    """How a number token was written, where it is a decimal."""
-    mantissa, _, exponent = digits.partition("e")
-    whole, dot, tail = mantissa.partition(".")
-    if not tail:
+def _right_side(clean: str) -> Named | None:
+    """What stands right of the only equals sign outside brackets, where the left is not read: \\lim ... = 5."""
+    depth, places = 0, []
+    for at, char in enumerate(clean):
+        depth += {"{": 1, "(": 1, "[": 1, "}": -1, ")": -1, "]": -1}.get(char, 0)
+        if char == "=" and depth == 0:
+            places.append(at)
+    if len(places) != 1 or any(sign in clean for sign in ("\\pmod", "\\equiv", "\\Rightarrow", "\\implies", "<", ">")):
         return None
-    return Decimal(len((whole + tail).lstrip("0")), Fraction(10) ** (int(exponent or 0) - len(tail)))
+    value = read(clean[places[0] + 1 :])
+    return Named("words:" + clean[: places[0]].strip(), value) if isinstance(value, Scalar | Sequence) else None
 
 
 def _as_words(clean: str, tokens: list[Token] | None) -> Words | None:
@@ -141,6 +90,8 @@ def _as_words(clean: str, tokens: list[Token] | None) -> Words | None:
         if not any(token.kind == "words" for token in tokens):
             return None
         return Words(words.folded(" ".join(token.text for token in tokens)))
+    if _FOREIGN.search(clean):
+        return None
     bare = _TEX.sub(" ", clean)
     return Words(words.folded(bare)) if _WORD.search(bare) else None
 
@@ -165,6 +116,11 @@ class Reader:
             spelled = in_words(tokens)
             if spelled is not None and not any(token.kind == "and" for token in spelled.tokens):
                 return _with_unit(self._bare(spelled.tokens), spelled, self)
+        if len(tokens) > 3 and [tokens[0].text, tokens[-1].text] == ["<", ">"]:
+            tokens = [Token("open", "angle"), *tokens[1:-1], Token("close", "angle")]
+        compound = self._compound(tokens)
+        if compound is not None:
+            return compound
         parts, joints = split(tokens, ("comma", "or", "and"))
         if len(parts) > MAX_ITEMS:
             raise TooLarge(f"it has more than {MAX_ITEMS} members")
@@ -181,6 +137,25 @@ class Reader:
             return items[0]
         joined = relations.joined(items, joints, self.arithmetic)
         return joined if joined is not None else Sequence("none", tuple(items))
+
+    def _compound(self, tokens: list[Token]) -> Scalar | None:
+        """A quantity in several units (2 hours and 30 minutes, 5 feet 6 inches), each smaller than the one before."""
+        kept = [token for token in tokens if token.kind not in ("comma", "and")]
+        numbers, names = kept[::2], kept[1::2]
+        if not 2 <= len(names) <= 4 or len(numbers) != len(names) or len(tokens) > len(kept) + len(names) - 1:
+            return None
+        if any(token.kind != "number" for token in numbers) or any(token.kind != "words" for token in names):
+            return None
+        total, before = Fraction(0), None
+        for digits, name in zip(numbers, names, strict=True):
+            unit = unit_of(name.text)
+            if unit is None or not is_known(unit) or not unit.dimensions:
+                return None
+            if before is not None and (unit.dimensions != before.dimensions or unit.factor >= before.factor):
+                return None
+            total, before = total + rational_of(digits.text) * unit.factor, unit
+        assert before is not None
+        return Scalar(ratio_of(total / before.factor), unit=before)
 
     def part(self, tokens: list[Token]) -> Value:
         """One member of a list: a relation or a term. Plus-minus makes it two."""
@@ -200,14 +175,38 @@ class Reader:
             raise TooLarge(f"it is nested more than {MAX_DEPTH} deep")
 
     def _part(self, tokens: list[Token]) -> Value:
+        while len(tokens) > 1 and tokens[0].kind == "words" and tokens[0].text.lower() in _ADVERBS:
+            if tokens[0].text.lower() in ("negative", "minus"):
+                value = self._part(tokens[1:])
+                return (
+                    replace(value, ratio=self.arithmetic.negative(value.ratio)) if isinstance(value, Scalar) else value
+                )
+            tokens = tokens[1:]
         parts, signs = split(tokens, ("relation",))
         if len(parts) == 1:
-            return self.term(tokens)
+            labelled = self._labelled(tokens)
+            return self.term(tokens) if labelled is None else labelled
         if not all(parts):
             if len(parts) == 2 and not parts[0] and signs[0] in ("=", "~"):
                 return self.term(parts[1])
+            if len(parts) == 2 and not parts[0] and signs[0] in ("<", ">", "<=", ">="):
+                anonymous = relations.relation([[Token("letter", "x")], parts[1]], signs, self)
+                return Named("words:", anonymous.value) if isinstance(anonymous, Named) else anonymous
             raise Unread("a relation with nothing on a side")
         return relations.relation(parts, signs, self)
+
+    def _labelled(self, tokens: list[Token]) -> Value | None:
+        """Words before a colon or a bracket name what follows: "vertex: (1, 2)"."""
+        n = next((i for i, token in enumerate(tokens) if token.kind != "words"), len(tokens))
+        if not 0 < n < len(tokens):
+            return None
+        has_colon = tokens[n].kind == "sign" and tokens[n].text == ":"
+        if not has_colon and not (tokens[n].kind == "open" and closing(tokens, n) == len(tokens) - 1):
+            return None
+        rest = tokens[n + has_colon :]
+        if not rest:
+            return None
+        return Named("words:" + " ".join(token.text for token in tokens[:n]), self.part(rest))
 
     def term(self, tokens: list[Token]) -> Value:
         """A quantity, a bracket, a union of sets, a ratio or an expression."""
@@ -224,7 +223,7 @@ class Reader:
             raise Unread("nothing where a value should be")
         if len(tokens) == 1 and tokens[0].kind == "letter" and tokens[0].text == "\\emptyset":
             return Sequence("set", ())
-        pieces, signs = split(_unions(tokens), ("sign",), ("cup", "cap", "less"))
+        pieces, signs = split(with_unions(tokens), ("sign",), ("cup", "cap", "less"))
         if len(pieces) == 1 and tokens[0].text == "mathbb":
             pieces, signs = split(tokens, ("sign",), ("-",))
         if len(pieces) > 1:
@@ -237,7 +236,7 @@ class Reader:
         ratio, _ = split(tokens, ("sign",), (":",))
         if len(ratio) > 1:
             return Sequence("ratio", tuple(self._bare(piece) for piece in ratio))
-        return Scalar(self.expression(tokens), _decimal(tokens))
+        return Scalar(self.expression(tokens), decimal_of_tokens(tokens))
 
     def expression(self, tokens: Several[Token]) -> Ratio:
         """The tokens as an expression; infinity alone, or with a sign, may be one.
@@ -261,7 +260,12 @@ class Reader:
             if found is None:
                 found = value
             else:
-                how = {"-": regions.without, "cup": regions.union, "cap": regions.intersection, "less": regions.without}[sign]
+                how = {
+                    "-": regions.without,
+                    "cup": regions.union,
+                    "cap": regions.intersection,
+                    "less": regions.without,
+                }[sign]
                 found = how(found, value, self.arithmetic)
         assert found is not None
         return relations.as_set(found)
@@ -349,23 +353,6 @@ def _both(first: Value, second: Value) -> Value:
     return Sequence("none", tuple(items))
 
 
-def _decimal(tokens: Several[Token]) -> Decimal | None:
-    """How the expression was written, where it is a decimal, also times a power of ten."""
-    texts = [token.text for token in tokens if token.text != "brace"]
-    while texts and texts[0] in "+-":
-        texts.pop(0)
-    if not texts or "." not in texts[0] or tokens[-1].kind not in ("number", "close"):
-        return None
-    decimal = decimal_of(texts[0]) if texts[0].replace(".", "").replace("e", "").replace("-", "").isdigit() else None
-    if len(texts) == 1 or decimal is None:
-        return decimal
-    if texts[1:4] == ["*", "10", "^"]:
-        power = "".join(texts[4:])
-        if power.lstrip("-").isdigit() and len(power) < 5:
-            return Decimal(decimal.digits, decimal.step * Fraction(10) ** int(power))
-    return None
-
-
 def _interval(ends: Several[Value], closed: tuple[bool, bool]) -> Interval:
     low, high = (end.ratio for end in ends if isinstance(end, Scalar))
     no_low, no_high = (end.single is not None and end.single[0] == ((INFINITY, 1),) for end in (low, high))
@@ -406,52 +393,3 @@ def _with_unit(value: Value, stripped: Stripped, reader: Reader) -> Value:
     if isinstance(value, Region | Named | Relation | Matrix) and stripped.unit is not None:
         return value
     raise Unread("a unit after what is no number")
-
-
-def _unions(tokens: list[Token]) -> list[Token]:
-    """With the letter U between two brackets as the sign of a union."""
-    return [
-        Token("sign", "cup")
-        if token.kind == "letter" and token.text == "U" and 0 < i < len(tokens) - 1 and tokens[i - 1].kind == "close"
-        and tokens[i + 1].kind == "open"
-        else token
-        for i, token in enumerate(tokens)
-    ]  # fmt: skip
-
-
-def split(
-    tokens: list[Token], kinds: Several[str], texts: Several[str] | None = None
-) -> tuple[list[list[Token]], list[str]]:
-    """The runs of tokens between those of the kinds (and texts) that stand outside brackets, and what stood there.
-
-    Raises:
-        Unread: brackets that do not match.
-    """
-    parts: list[list[Token]] = [[]]
-    joints: list[str] = []
-    depth = 0
-    for token in tokens:
-        if token.kind == "open":
-            depth += 1
-        elif token.kind == "close":
-            depth -= 1
-            if depth < 0:
-                raise Unread("a bracket that was not opened")
-        elif depth == 0 and token.kind in kinds and (texts is None or token.text in texts):
-            parts.append([])
-            joints.append(token.text if token.kind in ("relation", "sign") else token.kind)
-            continue
-        parts[-1].append(token)
-    if depth:
-        raise Unread("a bracket that is not closed")
-    return parts, joints
-
-
-def closing(tokens: list[Token], start: int) -> int:
-    """Where the bracket that opens at `start` is closed; -1 where it is not."""
-    depth = 0
-    for at in range(start, len(tokens)):
-        depth += {"open": 1, "close": -1}.get(tokens[at].kind, 0)
-        if depth == 0:
-            return at
-    return -1

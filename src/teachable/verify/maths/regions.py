@@ -14,7 +14,12 @@ NOTHING = Region(())
 _INFINITE = float("inf")
 
 
-def _ends(interval: Interval, arithmetic: Arithmetic) -> tuple[float, float]:
+def ends_of(interval: Interval, arithmetic: Arithmetic) -> tuple[float, float]:
+    """Where an interval starts and ends, as floats.
+
+    Raises:
+        Unread: an end is no real number, or larger than a float holds.
+    """
     low = -_INFINITE if interval.low is None else _position(interval.low, arithmetic)
     high = _INFINITE if interval.high is None else _position(interval.high, arithmetic)
     return low, high
@@ -44,7 +49,7 @@ def region(intervals: Iterable[Interval], arithmetic: Arithmetic) -> Region:
         return Region(tuple(given))
     found: list[tuple[float, float, Interval]] = []
     for interval in given:
-        low, high = _ends(interval, arithmetic)
+        low, high = ends_of(interval, arithmetic)
         if low < high or (low == high and all(interval.closed)):
             found.append((low, high, interval))
     found.sort(key=lambda one: (one[0], not one[2].closed[0]))
@@ -72,8 +77,8 @@ def intersection(a: Region, b: Region, arithmetic: Arithmetic) -> Region:
     arithmetic.spend(4 * len(a.intervals) * len(b.intervals))
     for one in a.intervals:
         for two in b.intervals:
-            low_one, high_one = _ends(one, arithmetic)
-            low_two, high_two = _ends(two, arithmetic)
+            low_one, high_one = ends_of(one, arithmetic)
+            low_two, high_two = ends_of(two, arithmetic)
             lower = max((low_one, not one.closed[0], 0), (low_two, not two.closed[0], 1))
             upper = min((high_one, one.closed[1], 0), (high_two, two.closed[1], 1))
             low, high = (one, two)[lower[2]], (one, two)[upper[2]]

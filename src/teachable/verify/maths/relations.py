@@ -1,7 +1,7 @@
 """Equations, inequalities and named values: what a relation of terms is, and how several of them join.
 
-A name alone on a side (x = 5, f(x) = 2x, Area = 12) names the other side. An equation of anything else is its difference,
-up to a factor. Linear inequalities in one letter are solved here: they are sets of real numbers.
+A name alone on a side (x = 5, f(x) = 2x, Area = 12) names the other side. An equation of anything else is its
+difference, up to a factor. Linear inequalities in one letter are solved here: they are sets of real numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from teachable.verify.maths import numeric, regions, words
-from teachable.verify.maths.algebra import INFINITY, ONE, Arithmetic, Atom, I, Ratio, ratio_of, ratio_of_atom
+from teachable.verify.maths.algebra import INFINITY, ONE, Arithmetic, Atom, I, Ratio, Sum, ratio_of, ratio_of_atom
 from teachable.verify.maths.limits import Unread
 from teachable.verify.maths.tokens import Token
 from teachable.verify.maths.values import Interval, Named, Region, Relation, Scalar, Sequence, Value, Words
@@ -61,6 +61,8 @@ def name_of(tokens: list[Token]) -> str | None:
         return None
     if tokens[0].text == tokens[-1].text == "round" and all(t.kind in ("letter", "comma") for t in tokens[1:-1]):
         return "words:" + "".join(token.text for token in tokens[1:-1])
+    if kinds == {"letter", "sign"} and all(token.text == ":" for token in tokens if token.kind == "sign"):
+        return "words:" + "".join(token.text for token in tokens)
     if kinds == {"letter"}:
         letters = "".join(token.text for token in tokens)
         return letters if len(tokens) == 1 or letters.removeprefix("m").isupper() or tokens[0].text == "d" else None
@@ -83,9 +85,11 @@ def name_of(tokens: list[Token]) -> str | None:
             while at < len(tokens) and tokens[at].kind != "close":
                 at += 1
         at += 1
+    if [token.text for token in tokens[at : at + 5]] == ["^", "brace", "-", "1", "brace"]:
+        at += 5
     name = "".join(token.text for token in tokens[:at] if token.text != "brace")
-    if at == len(tokens):
-        return name
+    if at >= len(tokens):
+        return name if at == len(tokens) else None
     inside = tokens[at + 1 : -1]
     if tokens[at].text == "round" and tokens[-1].text == "round" and all(t.kind in ("letter", "comma") for t in inside):
         return "call:" + name
@@ -103,7 +107,13 @@ def _equality(parts: list[list[Token]], signs: list[str], reader: Reader) -> Val
             return _named(last, parts[1], parts[0], reader)
     if signs[0] == "~":
         return reader.term(parts[0])
-    values = [reader.term(part) for part in parts]
+    try:
+        left = reader.term(parts[0])
+    except Unread:
+        if len(parts) == 2 and parts[0][0].kind in ("letter", "words", "function"):
+            return Named("words:" + "".join(token.text for token in parts[0]), reader.term(parts[1]))
+        raise
+    values = [left, *(reader.term(part) for part in parts[1:])]
     if not all(isinstance(value, Scalar) for value in values):
         raise Unread("an equation of other things than numbers")
     sides = [value.ratio for value in values if isinstance(value, Scalar)]
@@ -119,8 +129,23 @@ def _equality(parts: list[list[Token]], signs: list[str], reader: Reader) -> Val
                 break
         return values[-1]
     if len(sides) > 2:
-        raise Unread("an equation of more than two expressions")
-    return equation(sides[0], sides[1], arithmetic)
+        if any(side.letters() for side in sides[1:]):
+            raise Unread("an equation of more than two expressions")
+        return Named("words:" + sides[0].name, values[-1])
+    if _is_call(sides[0]) and not sides[1].letters():
+        return Named("words:" + sides[0].name, values[1])
+    stated = None if sides[1].letters() or not sides[1].top else values[1]
+    whole = equation(sides[0], sides[1], arithmetic)
+    return Relation("=", whole.left, stated if isinstance(stated, Scalar) else None)
+
+
+def _is_call(side: Ratio) -> bool:
+    """Whether a side is one function's value, as in |AB| = 5, which names the other side."""
+    single = side.single
+    if single is None or single[1] != 1 or len(single[0]) != 1:
+        return False
+    atom, k = single[0][0]
+    return k == 1 and atom.kind == "call" and atom.args[0] not in ("ln", "fact")
 
 
 def _named(name: str, name_tokens: list[Token], value_tokens: list[Token], reader: Reader) -> Value:
@@ -207,11 +232,13 @@ def _depends(atom: Atom, letters: set[str]) -> bool:
 
 def _scaled(sign: str, difference: Ratio) -> Relation:
     """An inequality that is not solved, with zero on the right, pointing left, its leading coefficient 1 or -1."""
+    if not difference.top:
+        raise Unread("an inequality that says nothing")
     turned = sign.startswith(">")
     lead = abs(Fraction(difference.top[min(difference.top)])) * (-1 if turned else 1)
     if sign == "!=":
         lead = Fraction(difference.top[min(difference.top)])
-    top = {term: c / lead for term, c in difference.top.items()}
+    top: Sum = {term: c / lead for term, c in difference.top.items()}
     return Relation(_TURNED[sign] if turned else sign, Ratio(top, difference.bottom))
 
 

@@ -1,8 +1,9 @@
-r"""An answer's text as tokens: numbers, letters, functions, operators, brackets and runs of words. Linear in the length.
+r"""An answer's text as tokens: numbers, letters, functions, operators, brackets and runs of words. Linear in the
+length.
 
-What LaTeX and plain text write differently comes out the same: `\left(`, `\dfrac`, `\cdot`, `*`. A comma or a space that
-groups a number's thousands is taken into the number: between brackets a comma does so only where another comma of the
-text is followed by a space, as (1,234) is a pair and (1,234, 5) is not three numbers.
+What LaTeX and plain text write differently comes out the same: `\left(`, `\dfrac`, `\cdot`, `*`. A comma or a space
+that groups a number's thousands is taken into the number: between brackets a comma does so only where another comma
+of the text is followed by a space, as (1,234) is a pair and (1,234, 5) is not three numbers.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _EXPONENT = re.compile(r"[eE]([+-]?\d{1,9})(?![\w])")
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ENVIRONMENT = re.compile(r"\s*\{([A-Za-z*]{1,20})\}(?:\[[^\]]{0,20}\]|\{[lcr|@. ]{1,40}\})?")
+_FORMULA = re.compile(r"[=+*/^_\\]")
 _WIDE_COMMA = re.compile(r",\s")
 _SIGNS = {"**": "^", "<=": "<=", ">=": ">=", "=<": "<=", "==": "=", "!=": "!=", "~=": "~", "=>": "=>", "->": "->"}
 _RELATIONS = frozenset(("=", "<", ">", "<=", ">=", "!=", "~"))
@@ -63,6 +65,7 @@ class _Reader:
         self.groups: list[bool] = []
         self.spaced = False
         self.found: list[Token] = []
+        self.is_maths = _FORMULA.search(text) is not None
         self.is_wide = _WIDE_COMMA.search(text) is not None
 
     def read(self) -> list[Token]:
@@ -126,13 +129,20 @@ class _Reader:
                 return False
             return self.is_wide or not any(self.groups)
         before = self.found[-1] if self.found else None
-        return not (before and before.kind == "number" and separator == " ")
+        is_mixed = self.text[grouped.end() : grouped.end() + 1] == "/"  # 8 131/135
+        return separator != " " or not (is_mixed or (before is not None and before.kind == "number"))
 
     def _letters(self) -> None:
         found = _LETTERS.match(self.text, self.at)
         assert found is not None
         run = found[0]
-        for kind, text in lexicon.split(run):
+        before = self.found[-1] if self.found else None
+        if before is not None and before.text == "/" and len(self.found) > 1 and self.found[-2].kind == "words":
+            before = self.found[-2]
+        follows = {"number": "number", "close": "number", "words": "word"}.get(before.kind, "") if before else ""
+        if before is not None and before.text == "\\pi" and self.spaced:
+            follows = "number"
+        for kind, text in lexicon.split(run, self.is_maths, follows):
             self.add(kind, text)
             self.spaced = False
         self.at += len(run)

@@ -22,9 +22,19 @@ def _table() -> dict[str, tuple[_Dimensions, Fraction]]:
         for name in names.split():
             table[name] = (dimensions, Fraction(factor))
 
-    prefixes = {"k": ("kilo", 1000), "c": ("centi", "0.01"), "m": ("milli", "0.001"), "d": ("deci", "0.1")}
-    small = {"n": ("nano", "1e-9"), "mu": ("micro", "1e-6"), "M": ("mega", 10**6), "G": ("giga", 10**9)}
-    bases = (
+    prefixes: dict[str, tuple[str, str]] = {
+        "k": ("kilo", "1000"),
+        "c": ("centi", "0.01"),
+        "m": ("milli", "0.001"),
+        "d": ("deci", "0.1"),
+    }
+    small: dict[str, tuple[str, str]] = {
+        "n": ("nano", "1e-9"),
+        "mu": ("micro", "1e-6"),
+        "M": ("mega", "1e6"),
+        "G": ("giga", "1e9"),
+    }
+    bases: tuple[tuple[str, str, Fraction, _Dimensions], ...] = (
         ("m", "meter metre", Fraction(1), {"length": 1}),
         ("g", "gram gramme", Fraction(1, 1000), {"mass": 1}),
         ("L l", "liter litre", Fraction(1, 1000), {"length": 3}),
@@ -42,13 +52,13 @@ def _table() -> dict[str, tuple[_Dimensions, Fraction]]:
         ("Ohm ohm", "ohm", Fraction(1), {"mass": 1, "length": 2, "time": -3, "current": -2}),
     )
     for signs, names, factor, dimensions in bases:
-        put(f"{signs} {names}", factor, **dimensions)  # type: ignore[arg-type]
-        put(" ".join(f"{name}s" for name in names.split()), factor, **dimensions)  # type: ignore[arg-type]
+        put(f"{signs} {names}", factor, **dimensions)
+        put(" ".join(f"{name}s" for name in names.split()), factor, **dimensions)
         for short, (long, times) in (prefixes | small).items():
             scaled = factor * Fraction(times)
-            put(" ".join(f"{short}{sign}" for sign in signs.split()), scaled, **dimensions)  # type: ignore[arg-type]
+            put(" ".join(f"{short}{sign}" for sign in signs.split()), scaled, **dimensions)
             longs = [f"{long}{name}{end}" for name in names.split() for end in ("", "s")]
-            put(" ".join(longs), scaled, **dimensions)  # type: ignore[arg-type]
+            put(" ".join(longs), scaled, **dimensions)
     inch = Fraction("0.0254")
     put("inch inches in", inch, length=1)
     put("foot feet ft", 12 * inch, length=1)
@@ -108,19 +118,23 @@ def _table() -> dict[str, tuple[_Dimensions, Fraction]]:
 _UNITS = _table()
 UNIT_WORDS = frozenset(name for name in _UNITS if name.isalpha()) | {"square", "cubic", "squared", "cubed", "per", "sq"}
 CURRENCY_SIGNS = "$€£¥₹¢"
-_AMBIGUOUS = frozenset("m g s L l h A B C J K N V W".split())
+_AMBIGUOUS = frozenset(["m", "g", "s", "L", "l", "h", "A", "B", "C", "J", "K", "N", "V", "W"])
 """Units of one letter, which may as well be a letter of algebra."""
 _IRREGULAR = {"people": "person", "children": "child", "men": "man", "women": "woman", "feet": "foot", "mice": "mouse"}
 _PIECE = re.compile(r"[^\W\d_]+|\^?\{?-?\d{1,2}\}?|[/*$€£¥₹¢%]|[-.,()\s^{}]+")
+_EXPONENT = re.compile(r"\s?\^\s?\{?\s?(-?)\s?(\d{1,2})\s?\}?")
 _EXTRA = frozenset(
     ("of", "the", "a", "an", "in", "total", "each", "more", "us", "u", "s", "approximately", "about", "left")
 )
 
-_NO_NOUNS = frozenset(
-    """is are was were be been because since so not or and then but if for as to with that this which what it we i you he
-    she they have has had will would can could must may should do does did thus hence therefore when where than no yes
-    get gets gives give equals equal makes make into from by at on let find""".split()
-)
+_NO_NOUN_TEXT = """
+    is are was were be been because since so not or and then but if for as to with that this which what it we i you
+    he she they have has had will would can could must may should do does did thus hence therefore when where
+    than no yes get gets gives give equals equal makes make into from by at on let find
+    plus minus divided multiplied over less greater least most under below above mod modulo remainder factorial
+    percent percentage either neither nor never any all none
+"""
+_NO_NOUNS = frozenset(_NO_NOUN_TEXT.split())
 
 
 def unit_of(text: str) -> Unit | None:
@@ -131,6 +145,7 @@ def unit_of(text: str) -> Unit | None:
     """
     if len(text) > 80:
         return None
+    text = _EXPONENT.sub(r"^\1\2", text)
     dimensions: _Dimensions = {}
     factor = Fraction(1)
     sign, waiting, last = 1, 1, ""
@@ -148,16 +163,19 @@ def unit_of(text: str) -> Unit | None:
         elif word in ("square", "sq", "cubic"):
             waiting = 3 if word == "cubic" else 2
         elif word in ("squared", "cubed") or word.strip("^{}-").isdigit():
-            if not last:
+            if not last or (word.isdigit() and word not in ("2", "3")):
                 return None
             k = {"squared": 2, "cubed": 3}.get(word) or int(word.strip("^{}"))
             factor = _count(dimensions, factor, last, (k - 1) * sign)
             last = ""
+        elif word == "ms" and text.startswith("^-", at):  # metres by seconds, not milliseconds
+            factor = _count(dimensions, factor, "m", sign * waiting)
+            factor, last, waiting = _count(dimensions, factor, "s", sign), "s", 1
         elif word in CURRENCY_SIGNS or _name(word):
             last = _name(word) or word
             factor = _count(dimensions, factor, last, sign * waiting)
             waiting = 1
-        elif word.lower() in _NO_NOUNS:
+        elif word.lower() in _NO_NOUNS or len(word) == 1 or (word == "times" and at < len(text)):
             return None
         elif word.lower() not in _EXTRA:
             n_nouns += 1

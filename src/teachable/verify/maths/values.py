@@ -1,4 +1,6 @@
-"""What an answer can be, once it is read: the nouns that `compare` decides on. All are immutable and hashable by name."""
+"""What an answer can be, once it is read: the nouns that `compare` decides on. All are immutable and hashable by
+name.
+"""
 
 from __future__ import annotations
 
@@ -84,10 +86,14 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """left sign 0, with sign one of = < <= != ; > is turned round."""
+    """left sign 0, with sign one of = < <= != ; > is turned round.
+
+    `stated` is the number on the right of an equation as it was written (m + n = 7), where it is not zero.
+    """
 
     sign: str
     left: Ratio
+    stated: Scalar | None = None
 
 
 @dataclass(frozen=True, slots=True)

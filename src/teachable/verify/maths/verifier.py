@@ -1,10 +1,11 @@
 """The verifier `math`: does the response's final answer equal the reference?
 
-Extraction is `extract.final`'s. Where a response says nowhere what its answer is, the last line is its answer if it is
-nothing else ("5 cm"), and else the last expression in it. Equality is `equality.equal`'s: exact arithmetic of our own, then
-math-verify in a process that can be killed.
+Extraction is `extract.final`'s. Where a response says nowhere what its answer is, the last line is its answer if it
+is nothing else ("5 cm"), and else the last expression in it. Equality is `equality.equal`'s: exact arithmetic of our
+own, then math-verify in a process that can be killed.
 
-What it does not protect against: an answer that math-verify wrongly takes for equal where our own arithmetic could not tell.
+What it does not protect against: an answer that math-verify wrongly takes for equal where our own arithmetic could
+not tell.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from teachable.records import Prompt, Verdict
 from teachable.verify import extract
 from teachable.verify.maths import equality, letters, phrases, words, workers
 from teachable.verify.maths.limits import TooLarge
-from teachable.verify.maths.reader import cleaned, read
+from teachable.verify.maths.reader import read
 from teachable.verify.maths.values import Named, Region, Sequence, Unknown, Value, Words
 
 
@@ -34,7 +35,7 @@ class Math:
     async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
         """True, False, or None where it could not be told in time or within the bounds (see `limits`)."""
         if prompt.answer is None or not prompt.answer.strip():
-            return Verdict(None, None, "the row has no reference answer")
+            return Verdict(None, None, "there is no reference answer")
         references = _references(prompt.answer)
         final = extract.final(attempt)
         if final.refused:
@@ -70,7 +71,9 @@ class Math:
         decision = equality.decide(reference, attempt)
         if not decision.ask:
             return decision.equal, decision.reason
-        return equality.settled(await workers.compare_async(cleaned(reference), cleaned(attempt), self.limit_s))
+        return equality.settled(
+            await workers.compare_async(equality.for_algebra(reference), equality.for_algebra(attempt), self.limit_s)
+        )
 
 
 def _references(answer: str) -> tuple[str, ...]:
@@ -90,18 +93,22 @@ def _readings(attempt: str, final: extract.Final, reference: str) -> list[str]:
     whole = attempt.strip()
     if final.how == "line" and len(whole) < 500 and whole != answer and not phrases.is_prose(whole) and _is_read(whole):
         return [whole]
-    if final.how != "line" and not phrases.is_prose(answer):
-        return [answer]
     if not phrases.is_prose(answer) and _is_read(answer):
         return [answer]
     if _same_words(reference, answer):
         return [reference]
+    plain = phrases.without_aside(answer)
+    if plain != answer and _is_read(plain):
+        return [plain]
     if final.how != "line" and _is_read(answer):
         return [answer]
     for tried in phrases.candidates(answer):
         if _is_read(tried):
             return [tried]
     return [answer]
+
+
+_POLAR = frozenset(("yes", "no", "true", "false"))
 
 
 def _same_words(reference: str, line: str) -> bool:
@@ -114,9 +121,14 @@ def _same_words(reference: str, line: str) -> bool:
         return False
     from_line = words.folded(phrases.without_tex(line[-2_000:])).split()
     wanted = value.text.split()
-    if from_line[-len(wanted) :] != wanted:
+    n = len(wanted)
+    if wanted[0] in _POLAR and n == 1:
+        return from_line[0] in wanted and len(_POLAR & set(from_line)) == 1
+    ends = [len(from_line)] if n == 1 else range(len(from_line), n - 1, -1)
+    at = next((end - n for end in ends if from_line[end - n : end] == wanted), None)
+    if at is None:
         return False
-    before = from_line[: -len(wanted)][-2:]
+    before = from_line[max(0, at - 2) : at]
     return not any(words.is_negation(word) for word in before)
 
 
@@ -130,7 +142,7 @@ def _is_read(text: str) -> bool:
 
 
 def _has_words(value: Sequence) -> bool:
-    return any(isinstance(item, Words | Unknown) for item in value.items)
+    return value.brackets != "ratio" and any(isinstance(item, Words | Unknown) for item in value.items)
 
 
 def _has_several(reference: str) -> bool:

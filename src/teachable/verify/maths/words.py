@@ -7,23 +7,24 @@ from fractions import Fraction
 
 from teachable.verify.maths.algebra import Rational
 
-_ONES = (
+_ONES_TEXT = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ORDINALS = tuple(enumerate("third fourth fifth sixth seventh eighth ninth tenth".split(), start=3))
+)
+_TENS_TEXT = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ORDINALS_TEXT = "third fourth fifth sixth seventh eighth ninth tenth"
 NUMBER_WORDS: dict[str, int] = {
-    **{word: n for n, word in enumerate(_ONES)},
-    **{word: 10 * n for n, word in enumerate(_TENS, start=2)},
+    **{word: n for n, word in enumerate(_ONES_TEXT.split())},
+    **{word: 10 * n for n, word in enumerate(_TENS_TEXT.split(), start=2)},
     "hundred": 100,
     "thousand": 1_000,
     "million": 1_000_000,
     "billion": 1_000_000_000,
 }
 _PARTS = {
+    **{"tenths": 10, "hundredths": 100, "thousandths": 1000, "hundredth": 100, "thousandth": 1000},
     **{"half": 2, "halves": 2, "quarter": 4, "quarters": 4},
-    **{f"{word}{end}": n for n, word in _ORDINALS for end in ("", "s")},
+    **{f"{word}{end}": n for n, word in enumerate(_ORDINALS_TEXT.split(), start=3) for end in ("", "s")},
 }
 _SAME = {
     "dne": "does not exist",
@@ -66,6 +67,11 @@ def folded(text: str) -> str:
     return _SAME.get(joined, joined)
 
 
+def part_of_one(word: str) -> Fraction | None:
+    """What "thirds" or "hundredths" after a number are, as in 3 hundredths; None for other words."""
+    return Fraction(1, _PARTS[word]) if word in _PARTS else None
+
+
 def is_negation(word: str) -> bool:
     """Whether a word turns what follows it round."""
     return word.casefold().replace("'", "") in _NEGATIONS
@@ -77,6 +83,8 @@ def number_in_words(words: list[str]) -> Rational | None:
         over = _whole_number(words[:-1])
         is_plural = words[-1].endswith("s") or words[-1] == "halves"
         return None if over is None or is_plural is (over == 1) else Fraction(over, _PARTS[words[-1]])
+    if len(words) == 2 and words[0] in _ARTICLES and words[1] in ("half", "third", "quarter"):
+        return Fraction(1, _PARTS[words[1]])
     return _whole_number(words)
 
 

@@ -1,22 +1,22 @@
 """The program of the processes that run math-verify: one that imports it, and the workers that it forks.
 
-Run as a script by `workers.py`, never imported: `python -P -s -S worker.py FD`, where FD is one end of a socket pair.
+Run as a script by `zygote.py`, never imported: `python -P -s -S worker.py FD`, where FD is one end of a socket pair.
 It loads `worker_algebra.py` from its own folder by path, so that nothing else of the package is loaded. All messages
 are JSON behind a length of four bytes.
 
 The *zygote* imports the libraries once (half a second, 60 MiB) and then only forks: a worker costs a few
 milliseconds and shares those pages. It is told what to do over its control socket:
 
-    {"path": [...], "memory_mib": 28}   first: the parent's `sys.path`, and what a worker may add to the zygote's data
-    {"fork": N} and one descriptor      fork a worker that serves this descriptor, under the number N
-    {"kill": N}                         kill worker N; only the zygote reaps it, so its process id can't be another's
+    {"path", "memory_mib", ...}       first: the parent's `sys.path`, and bounds (see `zygote.py`)
+    {"fork": N} and one descriptor    fork a worker that serves this descriptor, under the number N
+    {"kill": N}                       kill worker N; only the zygote reaps it, so its process id can't be another's
 
 and answers {"ready": true}, or {"fault": "why"} once. It ends at the end of its control socket, that is with the parent
-however that ends, and kills its workers first; it also ends after `IDLE_ZYGOTE_S` without any worker.
+however that ends, and kills its workers first; it also ends when no worker was needed for long.
 
-A *worker* answers {"reference", "attempt", "kind", "limit_s"} with {"took": true} when it begins, and then with
-{"equal": true|false|null, "reason": "...", "last": true|false}; "last" says that it ends now and another should be
-forked. What bounds it, whatever holds the interpreter's lock:
+A *worker* answers {"reference", "attempt", "limit_s"} with {"took": true} when it begins, and then with {"equal",
+"reason", "lasting", "last"}: the verdict (null for "could not tell"), why, whether another worker would say the same,
+and whether this one ends now. What bounds it, whatever holds the interpreter's lock:
 
 - the parent's clock, and behind it an interval timer whose signal has its default action: the kernel ends the process;
 - `RLIMIT_DATA`: a pair that wants more memory gets a MemoryError or a crash, both of which mean "could not tell".
@@ -49,14 +49,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-IDLE_WORKER_S = 60.0
-IDLE_ZYGOTE_S = 300.0
 WATCH_S = 2.0  # how often the zygote looks whether its parent is still its parent
 N_SERVED_MAX = 500  # then a worker ends: what libraries remember grows
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
-_REFUSED = ("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "subprocess.Popen")
-_REFUSED += ("socket.connect", "socket.bind", "socket.sendto", "ctypes.dlopen", "os.remove", "os.rename", "os.kill")
+_STARTS = {"os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "subprocess.Popen"}
+_REACHES = {"socket.connect", "socket.bind", "socket.sendto", "ctypes.dlopen", "os.kill", "os.remove", "os.rename"}
+_REFUSED = frozenset(_STARTS | _REACHES)
 
 
 def main(control: socket.socket) -> None:
@@ -78,18 +77,18 @@ def main(control: socket.socket) -> None:
     gc.collect()
     gc.freeze()  # a collection in a worker then leaves the shared pages alone
     _send(control, {"ready": True})
-    _fork_on_demand(control, algebra, int(told["memory_mib"]))
+    _fork_on_demand(control, algebra, told)
 
 
-def _fork_on_demand(control: socket.socket, algebra: ModuleType, memory_mib: int) -> None:
+def _fork_on_demand(control: socket.socket, algebra: ModuleType, bounds: dict[str, Any]) -> None:
     """Fork, kill and reap workers as told, until the control socket ends."""
     parent, pids = os.getppid(), dict[int, int]()
-    idle_s = 0.0
+    idle_s, watch_s = 0.0, min(WATCH_S, bounds["idle_zygote_s"])
     try:
-        while os.getppid() == parent and idle_s < IDLE_ZYGOTE_S:
-            readable = select.select([control], [], [], WATCH_S)[0]
+        while os.getppid() == parent and idle_s < bounds["idle_zygote_s"]:
+            readable = select.select([control], [], [], watch_s)[0]
             pids = {number: pid for number, pid in pids.items() if os.waitpid(pid, os.WNOHANG) == (0, 0)}
-            idle_s = 0.0 if pids or readable else idle_s + WATCH_S
+            idle_s = 0.0 if pids or readable else idle_s + watch_s
             if not readable:
                 continue
             told, descriptor = _receive(control, with_descriptor=True)
@@ -102,7 +101,7 @@ def _fork_on_demand(control: socket.socket, algebra: ModuleType, memory_mib: int
                 pid = os.fork()
                 if pid == 0:
                     control.close()
-                    _worker(served, parent=os.getppid(), algebra=algebra, memory_mib=memory_mib)
+                    _worker(served, os.getppid(), algebra, bounds)
                 served.close()
                 pids[told["fork"]] = pid
     finally:
@@ -117,22 +116,23 @@ def _kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _worker(served: socket.socket, parent: int, algebra: ModuleType, memory_mib: int) -> None:
+def _worker(served: socket.socket, parent: int, algebra: ModuleType, bounds: dict[str, Any]) -> None:
     """Serve pairs until the socket ends, then end the process; never returns."""
     try:
+        memory_mib = bounds["memory_mib"]
         _confine(parent, memory_mib)
         for _ in range(N_SERVED_MAX):
-            if not select.select([served], [], [], IDLE_WORKER_S)[0]:
+            if not select.select([served], [], [], bounds["idle_worker_s"])[0]:
                 break
             pair, _ = _receive(served)
             if pair is None:
                 break
             _send(served, {"took": True})
             signal.setitimer(signal.ITIMER_REAL, pair["limit_s"] * 1.1 + 0.05)
-            equal, reason, sound = algebra.compare(pair["reference"], pair["attempt"], pair["kind"])
+            equal, reason, sound = algebra.compare(pair["reference"], pair["attempt"])
             signal.setitimer(signal.ITIMER_REAL, 0)
             last = not sound or _data_kib() > _allowed_kib(memory_mib, share=0.5)
-            _send(served, {"equal": equal, "reason": reason, "last": last})
+            _send(served, {"equal": equal, "reason": reason, "lasting": sound, "last": last})
             if last:
                 break
     except BaseException:  # the parent sees the end of the socket; nothing may reach the zygote's loop
@@ -233,7 +233,7 @@ def _receive(source: socket.socket, with_descriptor: bool = False) -> tuple[dict
     body = source.recv(n_bytes, socket.MSG_WAITALL)
     if len(body) < n_bytes:
         return None, None
-    return json.loads(body), (descriptors or [None])[0]
+    return json.loads(body), descriptors[0] if descriptors else None
 
 
 if __name__ == "__main__":

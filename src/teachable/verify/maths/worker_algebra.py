@@ -48,6 +48,9 @@ _AS_WRITTEN = reader.ConversionConfig(lowercase_symbols=False)
 _NUMBER = re.compile(r"([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
 _DECIMAL = re.compile(r"([+-]?)([0-9]*)\.([0-9]+)(?:\\ldots|\\dots|\.\.\.|…)?", re.ASCII)
 _UNDONE = (sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit, sympy.Derivative)
+# Read as products and quotients otherwise: 1 000 as 0, 2:3 as 2/3. After a letter or an index it is one: \log_2 8.
+_AMBIGUOUS = re.compile(r"(?<![_^0-9.A-Za-z])[0-9.]+(?:(?:\s|\\,|\\ |~)+|\s*:\s*)[0-9]")
+_ANGLED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")  # where degrees are part of the value
 _COULD_NOT_READ = "the computer algebra system could not read the {}"
 
 
@@ -55,15 +58,16 @@ class Undecided(BaseException):
     """No verdict can be had. Not an Exception, because the libraries catch those and take them for "unequal"."""
 
 
-def compare(reference: str, attempt: str, kind: str = "") -> tuple[bool | None, str, bool]:
+def compare(reference: str, attempt: str) -> tuple[bool | None, str, bool]:
     """Are both answers the same?
 
     Args:
-        reference, attempt: LaTeX without a box and without dollar signs.
-        kind: unused; for hints about what the texts are.
+        reference: LaTeX without a box and without dollar signs.
+        attempt: likewise.
 
     Returns:
-        The verdict, or None where there is none; a reason; and whether this process is fit to go on.
+        The verdict, or None where there is none; a reason; and whether that came of the pair alone: if not, memory was
+        short, and this process should not go on.
     """
     random.seed(0)
     try:
@@ -106,12 +110,14 @@ def warm_up() -> None:
 
 def _read(text: str) -> Any:
     """The answer as sympy sees it, or None."""
+    if _AMBIGUOUS.search(text):
+        return None
     try:
-        normal = reader.normalize_latex(text, config=_NORMAL)
+        normal = reader.normalize_latex(text.replace("\\varnothing", "\\emptyset"), config=_NORMAL)
         value = reader.latex2sympy(
             normal,
             is_real=not should_treat_as_complex(normal),
-            convert_degrees=False,
+            convert_degrees=_ANGLED.search(text) is not None,
             normalization_config=None,
             conversion_config=_AS_WRITTEN,
         )
@@ -150,24 +156,28 @@ def _is_decimal(text: str) -> bool:
 
 
 def _rounded(text: str, value: Any) -> bool | None:
-    """Is this decimal the value, rounded or cut off, to at least six significant digits? None where that is not asked.
+    """Is the constant this decimal, or does it become so by rounding or cutting off to six significant digits or more?
 
-    Asked only for a value that no decimal writes: 0.333333 is 1/3, but 0.1 is not 0.10000001.
+    The latter only for a constant that no decimal writes: 0.333333 is 1/3, but 0.1 is not 0.10000001. None where the
+    text is no decimal, or the value no real constant.
     """
     match = _DECIMAL.fullmatch(text.strip())
     if match is None or not isinstance(value, sympy.Expr) or value.free_symbols or not value.is_number:
         return None
-    if value.is_Rational and set(sympy.factorint(value.q, limit=10)) <= {2, 5}:
-        return None
+    unit = Rational(1, 10 ** len(match[3]))
+    written = Rational(int(match[2] + match[3])) * unit * (-1 if match[1] == "-" else 1)
+    if _sampled(value, written):
+        return True
     digits = (match[2] + match[3]).lstrip("0")
     exact = _at(value, {}, N_DIGITS + len(digits))
     if exact is None or not exact.is_real:
         return None
-    written = Rational(int(match[2] + match[3]), 10 ** len(match[3])) * (-1 if match[1] == "-" else 1)
-    unit = Rational(1, 10 ** len(match[3]))
     off = exact - written
-    cut_off = bool(0 <= off * (1 if written >= 0 else -1) < unit)
-    return len(digits) >= 6 and (bool(abs(off) <= unit / 2) or cut_off)
+    is_cut = bool(0 <= off * (1 if written >= 0 else -1) < unit)
+    if len(digits) < 6 or not (is_cut or bool(abs(off) <= unit / 2)):
+        return False
+    value = value.doit()
+    return not (value.is_Rational and set(sympy.factorint(value.q, limit=10)) <= {2, 5})
 
 
 def _unwrapped(one: Any, other: Any) -> Any:

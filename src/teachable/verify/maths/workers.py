@@ -7,13 +7,13 @@ signal, no `multiprocessing` and no event loop, so it works from any thread, und
 
     this process ──control──► zygote: math-verify is imported, once
          │                      │ fork
-         └────socket pair───────┴──► worker 0 ... 7: one pair of answers at a time
+         └────socket pair───────┴──► up to eight workers: one pair of answers at a time
 
-- Workers are forked when they are needed, `N_WORKERS` at most; who finds all of them busy waits. The limit on time runs
-  from when a worker takes a pair, so neither waiting nor the start of the zygote eats it up.
-- A worker that passes the limit is killed (SIGKILL) and the answer is None. The next call gets a new one.
+- Workers are forked when they are needed; who finds all of them busy waits. The limit on time runs from when a worker
+  takes the pair, so neither waiting nor the start of the zygote (a second) eats it up.
+- A worker that passes the limit is killed (SIGKILL) and the reply is None. The next call gets a new one.
 - Nothing outlives this process, however it ends: the zygote sees the end of its control socket and kills its workers.
-- Verdicts are remembered by pair, except those that time or memory made.
+- Verdicts are remembered by pair, except those that time, memory or a crash made.
 
 Bounds on memory and the tie of a worker to its zygote are Linux's (`worker.py` says which); on macOS, time alone bounds
 a worker. Windows has no `fork`, and `compare` says so.
@@ -23,35 +23,24 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
-import json
 import os
 import queue
-import socket
-import struct
-import subprocess
-import sys
 import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from teachable.errors import TeachableError
+from teachable.verify.maths.wire import PATIENCE_S, Gone, receive, send
+from teachable.verify.maths.zygote import Worker, Zygote
 
 N_WORKERS = 8  # pairs under way at once
-MEMORY_MIB = 28  # that a worker may add to what it shares with the zygote
 MAX_LIMIT_S = 86_400.0
-START_S = 120.0  # patience with the zygote's imports, and with a fork, on a busy machine
-N_REMEMBERED = 4096
-MAX_REMEMBERED_CHARS = 4000  # of one pair
 MAX_CHARS = 200_000  # of one pair; far beyond what the callers let pass
+N_REMEMBERED = 2048
+MAX_REMEMBERED_CHARS = 4000  # of one pair
 _N_TRIES = 2 * N_WORKERS  # a worker that ends through no fault of the pair costs another try
-_SCRIPT = Path(__file__).with_name("worker.py")
-_FIXED = {"PYTHONHASHSEED": "0", "SYMPY_GROUND_TYPES": "python", "MPMATH_NOGMPY": "1"}  # the same verdicts everywhere
-_INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "PYTHONHOME")
 
 
 @dataclass(frozen=True)
@@ -62,324 +51,197 @@ class Reply:
     reason: str
 
 
-@dataclass
-class _Worker:
-    """Our end of a worker's socket, and its number with the zygote that forked it."""
+@dataclass(frozen=True)
+class _Job:
+    """A pair that waits for a thread, and who waits for it."""
 
-    number: int
-    socket: socket.socket
-    zygote: _Zygote
-
-
-@dataclass
-class _Zygote:
-    """The process that forks workers, and our end of its control socket."""
-
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-    lock: threading.Lock = field(default_factory=threading.Lock)  # of writing to `control`
-
-
-class _Gone(Exception):
-    """The other side of a socket has ended."""
+    reference: str
+    attempt: str
+    limit_s: float
+    future: Future[Reply]
 
 
 class _Pool:
-    """The zygote and the workers of one process. A forked child of ours gets a pool of its own."""
+    """The zygote, the workers and the threads of one process. A forked child of ours gets a pool of its own."""
 
     def __init__(self) -> None:
-        self._free = threading.Condition()
-        self._idle: list[_Worker] = []
+        self._changed = threading.Condition()  # of `_idle`, `_n_workers`, `_remembered` and `_n_threads`
+        self._idle: list[Worker] = []
         self._n_workers = 0
-        self._starting = threading.Lock()
-        self._zygote: _Zygote | None = None
-        self._next_number = 0
-        self._open: set[socket.socket] = set()
-        self._remembered: OrderedDict[tuple[str, str, str], Reply] = OrderedDict()
-        self._waiting: queue.SimpleQueue[tuple[Future[Reply], tuple[str, str, float, str]]] = queue.SimpleQueue()
-        self._n_threads = self._n_threads_idle = 0
-        self.closed = False
+        self._remembered: OrderedDict[tuple[str, str], Reply] = OrderedDict()
+        self._n_threads = 0
+        self._starting = threading.Lock()  # of `_zygote`
+        self._zygote: Zygote | None = None
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._closed = False
 
-    def compare(self, reference: str, attempt: str, limit_s: float, kind: str) -> Reply:
-        """See `compare`."""
+    def compare(self, reference: str, attempt: str, limit_s: float) -> Reply:
+        """See the function `compare`."""
         if not 0 < limit_s <= MAX_LIMIT_S:
-            raise TeachableError(
-                f"a limit of {limit_s} s is no time to compare answers in",
-                mend=f"Give more than 0 and at most {MAX_LIMIT_S:g}.",
-            )
+            mend = f"Give more than 0 and at most {MAX_LIMIT_S:g}."
+            raise TeachableError(f"{limit_s} s is no time to compare answers in", mend=mend)
         if len(reference) + len(attempt) > MAX_CHARS:
             return Reply(None, "the answers are too long to compare")
-        key = (reference, attempt, kind)
-        with self._free:
+        key = (reference, attempt)
+        with self._changed:
             if key in self._remembered:
                 self._remembered.move_to_end(key)
                 return self._remembered[key]
-        pair = {"reference": reference, "attempt": attempt, "kind": kind, "limit_s": limit_s}
         for _ in range(_N_TRIES):
             try:
-                reply, sound = self._try(pair, limit_s)
-            except _Gone:
+                reply, lasting = self._try(reference, attempt, limit_s)
+            except Gone:
                 continue
-            if sound and len(reference) + len(attempt) <= MAX_REMEMBERED_CHARS:
+            if lasting and len(reference) + len(attempt) <= MAX_REMEMBERED_CHARS:
                 self._remember(key, reply)
             return reply
-        return Reply(None, "this process is ending" if self.closed else "the computer algebra workers keep ending")
+        return Reply(None, "this process is ending" if self._closed else "the workers keep ending")
 
-    def _remember(self, key: tuple[str, str, str], reply: Reply) -> None:
-        with self._free:
+    def _remember(self, key: tuple[str, str], reply: Reply) -> None:
+        with self._changed:
             self._remembered[key] = reply
             while len(self._remembered) > N_REMEMBERED:
                 self._remembered.popitem(last=False)
 
-    def _try(self, pair: dict[str, Any], limit_s: float) -> tuple[Reply, bool]:
-        """One worker's reply to the pair, and whether it may be remembered.
+    def _try(self, reference: str, attempt: str, limit_s: float) -> tuple[Reply, bool]:
+        """One worker's reply to the pair, and whether another worker would say the same.
 
         Raises:
-            _Gone: the worker ended before it took the pair, or its zygote was killed.
+            Gone: the worker ended before it took the pair, or somebody killed its zygote.
         """
         worker = self._take()
-        serves = False
+        serves = False  # whether the worker can take another pair
         try:
-            _send(worker.socket, pair)
-            _receive(worker.socket, time.monotonic() + START_S)  # "took"
+            send(worker.socket, {"reference": reference, "attempt": attempt, "limit_s": limit_s})
+            try:
+                receive(worker.socket, time.monotonic() + PATIENCE_S)  # "took"
+            except TimeoutError:
+                raise Gone from None
             deadline = time.monotonic() + limit_s
             try:
-                told = _receive(worker.socket, deadline)
+                told = receive(worker.socket, deadline)
             except TimeoutError:
                 return Reply(None, f"comparing them took longer than {limit_s:g} s"), False
-            except _Gone:
-                if worker.zygote.process.poll() is not None:  # somebody killed the zygote, and that the worker
+            except Gone:
+                if worker.zygote.is_dead():
                     raise
                 late = time.monotonic() >= deadline
-                why = "took too long" if late else "ended the worker (too much memory, or a crash)"
-                return Reply(None, f"comparing them {why}"), False
+                why = f"longer than {limit_s:g} s" if late else "too much memory, or crashed the worker"
+                return Reply(None, f"comparing them took {why}"), False
             serves = not told["last"]
-            return Reply(told["equal"], told["reason"]), serves or told["equal"] is not None
-        except TimeoutError:
-            raise _Gone from None
+            return Reply(told["equal"], told["reason"]), told["lasting"]
         finally:
             self._give_back(worker, serves)
 
-    def _take(self) -> _Worker:
+    def _take(self) -> Worker:
         """An idle worker, or a new one; waits while all are busy.
 
         Raises:
-            _Gone: the zygote ended while it was asked for one, or this process is ending.
+            Gone: the zygote ended as it was asked for one, or this process is ending.
         """
-        with self._free:
-            while not self._idle and self._n_workers >= N_WORKERS and not self.closed:
-                self._free.wait()
-            if self.closed:
-                raise _Gone
+        with self._changed:
+            while not self._idle and self._n_workers >= N_WORKERS and not self._closed:
+                self._changed.wait()
             if self._idle:
                 return self._idle.pop()
             self._n_workers += 1
         try:
-            return self._fork()
+            return self._new()
         except BaseException:
             self._forget_one()
             raise
 
-    def _give_back(self, worker: _Worker, serves: bool) -> None:
-        if serves and not self.closed:
-            with self._free:
-                self._idle.append(worker)
-                self._free.notify()
-            return
-        with worker.zygote.lock, contextlib.suppress(_Gone):  # a zygote that is gone has killed it already
-            _send(worker.zygote.control, {"kill": worker.number})
-        self._close(worker.socket)
-        self._forget_one()
-
-    def _forget_one(self) -> None:
-        with self._free:
-            self._n_workers -= 1
-            self._free.notify()
-
-    def _fork(self) -> _Worker:
-        """A new worker, from a new zygote if there is none."""
-        with self._starting:
-            if self.closed:
-                raise _Gone
-            zygote = self._zygote = self._zygote or self._start()
-            ours, theirs = socket.socketpair()
-            self._open.add(ours)
-            self._next_number += 1
-            try:
-                with zygote.lock:
-                    socket.send_fds(zygote.control, [_packed({"fork": self._next_number})], [theirs.fileno()])
-            except OSError:
-                self._close(ours)
-                self._end(zygote)
-                self._zygote = None
-                raise _Gone from None
-            finally:
-                theirs.close()
-            return _Worker(self._next_number, ours, zygote)
-
-    def _start(self) -> _Zygote:
-        """Start the zygote and wait until it has imported everything.
+    def _new(self) -> Worker:
+        """A new worker, from a new zygote if there is none.
 
         Raises:
-            TeachableError: it can't be started, or math-verify can't be imported.
+            Gone: see `_take`.
+            TeachableError: no zygote can be started.
         """
-        if sys.platform == "win32":
-            raise _no_start("they are forked, and Windows has no fork")
-        ours, theirs = socket.socketpair()
-        self._open.add(ours)
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _FIXED
-        command = [sys.executable, "-P", "-s", "-S", "-X", "utf8", str(_SCRIPT), str(theirs.fileno())]
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # ctrl-C is ours to handle
-            )
-        except OSError as error:
-            self._close(ours)
-            raise _no_start(str(error)) from error
-        finally:
-            theirs.close()
-        zygote = _Zygote(process, ours)
-        try:
-            _send(ours, {"path": [os.path.abspath(folder) for folder in sys.path], "memory_mib": MEMORY_MIB})
-            told = _receive(ours, time.monotonic() + START_S)
-        except (_Gone, TimeoutError) as error:
-            self._end(zygote)
-            raise _no_start(f"its process ended or hung ({process.returncode})") from error
-        if "fault" in told:
-            self._end(zygote)
-            raise _no_start(told["fault"])
-        return zygote
+        with self._starting:
+            if self._closed:
+                raise Gone
+            self._zygote = self._zygote or Zygote()
+            try:
+                return self._zygote.fork()
+            except Gone:
+                self._zygote.end()
+                self._zygote = None
+                raise
 
-    def _end(self, zygote: _Zygote) -> None:
-        """End a zygote, and with it its workers, and reap it."""
-        self._close(zygote.control)
-        try:
-            zygote.process.wait(5)
-        except subprocess.TimeoutExpired:
-            zygote.process.kill()
-            zygote.process.wait()
+    def _give_back(self, worker: Worker, serves: bool) -> None:
+        if serves and not self._closed:
+            with self._changed:
+                self._idle.append(worker)
+                self._changed.notify()
+        else:
+            worker.end()
+            self._forget_one()
 
-    def _close(self, ours: socket.socket) -> None:
-        self._open.discard(ours)
-        ours.close()
+    def _forget_one(self) -> None:
+        with self._changed:
+            self._n_workers -= 1
+            self._changed.notify()
 
-    def close(self) -> None:
-        """End all processes; who waits for a verdict gets None."""
-        self.closed = True
-        with self._free:
-            self._free.notify_all()
-        zygote, self._zygote = self._zygote, None
-        if zygote is not None:
-            self._end(zygote)
-
-    def abandon(self) -> None:
-        """In a forked child: let go of the parent's sockets, and leave its locks, which another thread may hold."""
-        for ours in list(self._open):
-            ours.close()
-        if self._zygote is not None:
-            self._zygote.process.returncode = 0  # the parent's child, not ours to wait for
-
-    def submit(self, *arguments: Any) -> Future[Reply]:
+    def submit(self, reference: str, attempt: str, limit_s: float) -> Future[Reply]:
         """`compare` in a thread of the pool. The threads are daemons: an interpreter that ends waits for none."""
         future: Future[Reply] = Future()
-        self._waiting.put((future, arguments))  # type: ignore[arg-type]
-        with self._free:
-            if self._n_threads < N_WORKERS:
-                self._n_threads += 1
-                threading.Thread(target=self._work, name="teachable-algebra", daemon=True).start()
+        self._jobs.put(_Job(reference, attempt, limit_s, future))
+        with self._changed:
+            start = self._n_threads < N_WORKERS
+            self._n_threads += start
+        if start:
+            threading.Thread(target=self._work, name="teachable-algebra", daemon=True).start()
         return future
 
     def _work(self) -> None:
         while True:
-            future, arguments = self._waiting.get()
-            if future.set_running_or_notify_cancel():
+            job = self._jobs.get()
+            if job.future.set_running_or_notify_cancel():
                 try:
-                    future.set_result(self.compare(*arguments))
+                    job.future.set_result(self.compare(job.reference, job.attempt, job.limit_s))
                 except BaseException as error:  # belongs to who asked
-                    future.set_exception(error)
+                    job.future.set_exception(error)
+
+    def close(self) -> None:
+        """End all processes; who waits for a reply gets None."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        zygote = self._zygote
+        if zygote is not None:
+            zygote.end()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's sockets."""
+        if self._zygote is not None:
+            self._zygote.abandon()
 
 
 _pool = _Pool()
 
 
-def compare(reference: str, attempt: str, limit_s: float = 5.0, kind: str = "") -> Reply:
+def compare(reference: str, attempt: str, limit_s: float = 5.0) -> Reply:
     """Does computer algebra find two answers equal? Blocks; from any thread, inside an event loop too.
 
     Args:
-        reference, attempt: LaTeX without a box, cleaned, and bounded in length.
-        limit_s: wall seconds from when a worker takes the pair; then it is killed and the reply is None.
-        kind: a hint for the worker.
+        reference: LaTeX without a box, cleaned and bounded in length.
+        attempt: likewise. The two are not treated alike: math-verify unwraps equations as the reference has it.
+        limit_s: wall seconds from when a worker takes the pair; then the worker is killed and the reply is None.
 
     Raises:
-        TeachableError: no worker can be had on this machine. Never for what the texts say.
+        TeachableError: the limit is no time, or no worker can be had on this machine. Never for what the texts say.
     """
-    return _pool.compare(reference, attempt, limit_s, kind)
+    return _pool.compare(reference, attempt, limit_s)
 
 
-async def compare_async(reference: str, attempt: str, limit_s: float = 5.0, kind: str = "") -> Reply:
-    """`compare` without blocking the event loop, in threads of this module's own."""
-    return await asyncio.wrap_future(_pool.submit(reference, attempt, limit_s, kind))
-
-
-def _no_start(why: str) -> TeachableError:
-    return TeachableError(
-        f"the workers that compare answers by computer algebra can't be started: {why}",
-        mend="Check that the Python that runs teachable has math-verify: pip install 'math-verify>=0.9,<0.10'.",
-    )
-
-
-def _packed(message: dict[str, Any]) -> bytes:
-    body = json.dumps(message).encode("ascii")
-    return struct.pack("!I", len(body)) + body
-
-
-def _send(to: socket.socket, message: dict[str, Any]) -> None:
-    """Send all of it.
+async def compare_async(reference: str, attempt: str, limit_s: float = 5.0) -> Reply:
+    """`compare` without blocking the event loop, in threads of this module's own.
 
     Raises:
-        _Gone: the other side has ended.
+        TeachableError: as for `compare`.
     """
-    try:
-        to.settimeout(START_S)
-        to.sendall(_packed(message))
-    except OSError:
-        raise _Gone from None
-
-
-def _receive(source: socket.socket, deadline: float) -> Any:
-    """The next message.
-
-    Raises:
-        TimeoutError: it is not there at the deadline (by `time.monotonic`).
-        _Gone: the other side has ended.
-    """
-    (n_bytes,) = struct.unpack("!I", _read(source, 4, deadline))
-    return json.loads(_read(source, n_bytes, deadline))
-
-
-def _read(source: socket.socket, n_bytes: int, deadline: float) -> bytes:
-    read = b""
-    while len(read) < n_bytes:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        try:
-            source.settimeout(left_s)
-            part = source.recv(n_bytes - len(read))
-        except TimeoutError:
-            raise
-        except OSError:
-            raise _Gone from None
-        if not part:
-            raise _Gone
-        read += part
-    return read
+    return await asyncio.wrap_future(_pool.submit(reference, attempt, limit_s))
 
 
 def _close_at_exit() -> None:

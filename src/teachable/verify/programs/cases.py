@@ -1,8 +1,8 @@
 """Programs that read standard input: run once a case, and their output compared here, outside the sandbox.
 
-Output is equal where every line is, whitespace at line ends and empty lines at the end aside. Numbers are text: `1.0` is
-not `1`. An expected output never enters the sandbox. After `MAX_TIMEOUTS` cases that ran out of time the rest count as
-failed without being run.
+Output is equal where every line is, whitespace at line ends and empty lines at the end aside. Numbers are text: `1.0`
+is not `1`. An expected output never enters the sandbox. After `MAX_TIMEOUTS` cases that ran out of time the rest count
+as failed without being run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from teachable.verify.programs.sandbox import Bounds, Job, Ran, Sandbox
@@ -98,11 +99,14 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def run_cases(sandbox: Sandbox, program: str, cases: Sequence[Case], command: Command, bounds: Bounds) -> CaseOutcome:
+def run_cases(
+    sandbox: Sandbox, program: str, cases: Sequence[Case], command: Command, bounds: Bounds, *, site_packages: bool
+) -> CaseOutcome:
     """Compile once, run a case at a time, compare. Blocks; from any thread; nothing that the program does raises."""
     files = {command.file: program.encode("utf-8", "replace")}
+    make = partial(Job, bounds=bounds, site_packages=site_packages)
     if command.compile:
-        compiled = sandbox.run(Job(argv=command.compile, files=files, bounds=bounds), keep=_products(command))
+        compiled = sandbox.run(make(argv=command.compile, files=files), keep=_products(command))
         if compiled.exit_code != 0 or compiled.ended != "exit":
             return CaseOutcome(0, len(cases), f"it does not compile: {_complaint(compiled)}")
         files |= compiled.files
@@ -112,7 +116,7 @@ def run_cases(sandbox: Sandbox, program: str, cases: Sequence[Case], command: Co
         if n_timeouts >= MAX_TIMEOUTS:
             reason = reason or "too many cases ran out of time"
             break
-        ran = sandbox.run(Job(argv=command.run, files=files, stdin=case.stdin.encode("utf-8", "replace"), bounds=bounds))
+        ran = sandbox.run(make(argv=command.run, files=files, stdin=case.stdin.encode("utf-8", "replace")))
         n_timeouts += ran.ended in ("wall", "cpu")
         why = _failure(ran, case)
         n_passed += not why

@@ -1,10 +1,10 @@
-"""The code that runs inside the sandboxes, in one compiled file: nothing to find, nothing to compile, quick to start."""
+"""The code that runs inside the sandboxes, in one compiled file: nothing to find or compile, quick to start."""
 
 from __future__ import annotations
 
 import importlib._bootstrap_external as external
 import marshal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 _INSIDE = Path(__file__).resolve().parent / "inside"
@@ -12,7 +12,7 @@ _PACKAGE = "teachable.verify.programs.inside"
 _SHARED = ("wire", "codec", "operations")
 _SIDES = {
     "solution": (*_SHARED, "solution"),
-    "suite": ("record", *_SHARED, "link", "rules", "mirrors", "exports", "marks", "suite"),
+    "suite": ("record", *_SHARED, "link", "rules", "mirrors", "exports", "marks", "usual", "suite"),
 }
 _BOOT = """
 import marshal, sys, types
@@ -24,7 +24,7 @@ sys.modules[{main!r}].main(*{arguments!r})
 """
 
 
-@cache
+@lru_cache(maxsize=64)
 def packed(side: str, arguments: tuple[object, ...]) -> bytes:
     """A `.pyc` file for the running interpreter that starts one side ("solution" or "suite") with those arguments."""
     modules = [(f"{_PACKAGE}.{name}", _compiled(name)) for name in _SIDES[side]]

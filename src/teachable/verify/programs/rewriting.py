@@ -16,6 +16,8 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
+from teachable.verify.programs.sharing import shares_a_process
+
 _HOOK = "__teachable_"
 _BUILTINS = frozenset(vars(builtins)) | {"__name__", "__file__", "__doc__", "__builtins__"}
 MODULE_NAMES = ("solution", "main", "submission", "candidate", "program", "your_module")
@@ -27,7 +29,8 @@ class Tests:
 
     `wanted` are the names that they use and do not define; `shadows` builtins that a program may define because there
     is nothing else that it could be asked for; `n_assertions` is how many they write down;
-    `literal_lines` are those of assertions that compare with a literal; `fault` is why they can't run.
+    `literal_lines` are those of assertions that compare with a literal; `fault` is why they can't run,
+    `shares` what of the program's process they count on (see `sharing`), `seeds` whether they seed random numbers.
     """
 
     units: tuple[tuple[str, int, object], ...] = ()
@@ -41,10 +44,12 @@ class Tests:
     n_assertions: int = 0
     literal_lines: frozenset[int] = frozenset()
     fault: str = ""
+    shares: str = ""
+    seeds: bool = False
 
     def packed(self, *, probe: bool, write_back: bool, paths: tuple[str, ...]) -> bytes:
         """All that the tests' process needs, for `marshal`."""
-        fields = ("units", "wanted", "shadows", "functions", "classes", "called", "modules", "entry")
+        fields = ("units", "wanted", "shadows", "functions", "classes", "called", "modules", "entry", "seeds")
         rest = {"probe": probe, "write_back": write_back, "paths": list(paths)}
         return marshal.dumps({name: getattr(self, name) for name in fields} | rest)
 
@@ -78,6 +83,8 @@ def _prepared(tree: ast.Module, table: symtable.SymbolTable, entry: str, modules
     names = {*wanted, *([entry] if entry else []), *(["*"] if star else [])}
     flags = _future_flags(tree)
     sites = _Assertions()
+    seeds = any(isinstance(node, ast.Attribute) and node.attr == "seed" for node in ast.walk(tree))
+    shares = shares_a_process(tree, modules)
     body = [sites.statement(statement) for statement in tree.body]
     units = []
     for before, after in zip(tree.body, body, strict=True):
@@ -96,6 +103,8 @@ def _prepared(tree: ast.Module, table: symtable.SymbolTable, entry: str, modules
         entry=entry or (subject[0] if len(subject) == 1 else ""),
         n_assertions=sites.n_found,
         literal_lines=frozenset(sites.literal_lines),
+        shares=shares,
+        seeds=seeds,
     )
 
 

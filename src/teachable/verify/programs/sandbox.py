@@ -1,13 +1,15 @@
 """Run a program that nobody trusts: `find_sandbox().run(Job(...))` says how it ended and what it wrote.
 
-A job is an argument vector, some files, bytes for the standard input, and bounds. With bubblewrap (`Bubblewrap`) it runs
+A job is an argument vector, some files, bytes for the standard input, and bounds. With bubblewrap (`Bubblewrap`) it
+runs
 
 - in user, process, mount, network, IPC, UTS and cgroup namespaces of its own, without capabilities, under a system call
-  filter (`sandbox_seccomp.py`), with no network at all;
-- on a read-only system (`sandbox_profile.py` says what is in it: /usr, the interpreter, and no home, no key, no run
-  folder), in a private folder on a tmpfs of bounded size, which nobody else ever sees and which ends with the namespace;
+  filter (`sandboxes/seccomp.py`), with no network at all;
+- on a read-only system (`sandboxes/profile.py` says what is in it: /usr, the interpreter, and no home, no key, no run
+  folder), in a private folder on a tmpfs of bounded size, which nobody else ever sees and which ends with the
+  namespace;
 - with a cleared environment and no open descriptor but the standard three and those of `Job.fds`;
-- within the bounds below, which one supervisor process for each run holds (`sandbox_keeper.py`).
+- within the bounds below, which one supervisor process for each run holds (`sandboxes/supervisor.py`).
 
 What holds the bounds:
 
@@ -16,7 +18,7 @@ What holds the bounds:
 | `wall_s` | the program, from its start | the supervisor |
 | `cpu_s` | all its processes together, ended ones too | the supervisor, every 10 ms; each process by RLIMIT_CPU |
 | `memory_mib` | each process | RLIMIT_DATA: the allocation fails |
-| `memory_mib` | all its processes together | the supervisor, every 10 ms, by proportional set size, swap and page tables |
+| `memory_mib` | all its processes together | the supervisor, every 10 ms, by proportional size, swap, page tables |
 | `n_processes` | processes and threads together | RLIMIT_NPROC a little above (Linux 5.14 and newer), the supervisor |
 | `file_mib` | each file | RLIMIT_FSIZE |
 | `disk_mib` | all files together, /tmp and /dev/shm too; they are memory beyond `memory_mib` | the size of the tmpfs |
@@ -25,26 +27,29 @@ What holds the bounds:
 As root everything is started under an unprivileged user id, so one description holds for root and for ordinary users.
 
 Not protected against: defects of the kernel; the timing of caches; memory of the kernel itself (socket buffers: at most
-`n_processes` times 256 descriptors), whose only guard is that the run is killed when the machine has almost no memory left;
-a sum of memory that grows faster than the supervisor looks, by at most `memory_mib` for each process.
+`n_processes` times 256 descriptors), whose only guard is that the run is killed when the machine has almost no memory
+left; a sum of memory that grows faster than the supervisor looks, by at most `memory_mib` for each process.
 Processes whose parent ignores SIGCHLD leave the sum of CPU seconds when they end; `wall_s` bounds them.
 
-`Unsafe` is for those who ask for it: a plain process with resource limits, a private folder and a cleared environment. It
-may read, send and start whatever the user may.
+`Unsafe` is for those who ask for it: a plain process with resource limits, a private folder and a cleared environment.
+It may read, send and start whatever the user may. What it leaves running is killed under Linux.
+
+A run takes about 17 ms with `python -I -S` (building the namespaces 5 ms, the interpreter's start 9 ms): on two busy
+cores 55 to 75 trivial programs a second from 2 to 8 threads; about half as many without `-S`.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from teachable.errors import TeachableError
-from teachable.verify.programs import sandbox_profile
-from teachable.verify.programs.sandbox_client import Keeper, Running
-from teachable.verify.programs.sandbox_job import Bounds, Ended, Job, Ran
+from teachable.verify.programs.sandboxes import profile
+from teachable.verify.programs.sandboxes.client import Keeper, Running
+from teachable.verify.programs.sandboxes.job import Bounds, Ended, Job, Ran
 
 __all__ = ["Bounds", "Bubblewrap", "Ended", "Job", "Ran", "Running", "Sandbox", "Unsafe", "find_sandbox"]
 
@@ -55,7 +60,10 @@ _TRIAL_BOUNDS = Bounds(cpu_s=10, wall_s=30)
 class Sandbox(Protocol):
     """Where programs run. Thread-safe and blocking; nothing survives a run: no process, no file, no mount."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """ "bubblewrap", or "none"."""
+        ...
 
     def start(self, job: Job, keep: Sequence[str] = ()) -> Running:
         """Start the job; `Running.wait` gives how it ended. `keep` names files of its folder to bring back."""
@@ -109,12 +117,12 @@ def find_sandbox(*, unsafe_no_sandbox: bool = False) -> Sandbox:
 
 @functools.cache
 def _unsafe() -> Sandbox:
-    return Unsafe(Keeper(sandbox_profile.unsafe()))
+    return Unsafe(Keeper(profile.unsafe()))
 
 
 @functools.cache
 def _bubblewrap() -> Sandbox:
-    sandbox = Bubblewrap(Keeper(sandbox_profile.bubblewrap()))
+    sandbox = Bubblewrap(Keeper(profile.bubblewrap()))
     script = f"import os; os.write(1, {_SIGN!r})"
     ran = sandbox.run(Job(("python", "-I", "-S", "-c", script), bounds=_TRIAL_BOUNDS))
     if ran.ended == "exit" and ran.exit_code == 0 and ran.stdout == _SIGN:
@@ -123,10 +131,5 @@ def _bubblewrap() -> Sandbox:
     raise TeachableError(
         f"bubblewrap can't run a program here ({said[-1] if said else ran.ended})",
         where="the sandbox",
-        mend=sandbox_profile.how_to_mend(os.geteuid() == 0),
+        mend=profile.how_to_mend(os.geteuid() == 0),
     )
-
-
-def environment_names() -> Mapping[str, str]:
-    """The environment variables of a program inside, for documentation and tests."""
-    return dict(sandbox_profile.ENVIRONMENT)

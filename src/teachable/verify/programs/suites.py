@@ -2,6 +2,9 @@
 
 The program's sandbox has the bridge (descriptor 10) and nothing of the tests. The tests' sandbox has the bridge and the
 way out of the result (descriptor 11). Neither can reach the other but through the bridge.
+
+Where everything passed, the tests' process goes on without the program: it runs the tests once against nothing at all
+and once against functions that return None. Tests that pass then too are worthless; that is remembered by their digest.
 """
 
 from __future__ import annotations
@@ -13,17 +16,18 @@ import sysconfig
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from teachable.verify.programs.packing import packed
 from teachable.verify.programs.rewriting import Tests
-from teachable.verify.programs.sandbox import Bounds, Job, Ran, Sandbox
+from teachable.verify.programs.sandbox import Bounds, Job, Sandbox
 
 _BRIDGE, _RESULT = 10, 11
 _PYTHON = ("python", "-I", "-S", "-X", "utf8", "main.pyc")
 _MAX_RESULT_BYTES = 256 * 1024
 _GRACE_S = 5.0  # what the tests' process may go on for after the program's was ended
+_PROBE_S = 10.0  # for finding out, after everything has passed, whether the tests can fail at all
 _MIN_MEMORY_MIB = 768  # of the tests' process, which may hold what the program sends
 
 
@@ -43,6 +47,7 @@ class Outcome:
     ended: str = ""
     silent: bool = False  # the tests' process ended without a word
     failed_lines: frozenset[int] = frozenset()
+    worthless: str = ""  # why the tests can't fail; known only where everything passed
     changed_arguments: bool = False  # a call that gave a result changed an argument too
 
     @property
@@ -52,16 +57,9 @@ class Outcome:
         return clean and self.started == ("ready",) and 0 < self.n_passed == self.n_total
 
 
-@dataclass
-class _Probes:
-    """Whether tests can fail, by their digest; the most recent ones."""
-
-    known: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-_probes = _Probes()
-_MAX_PROBES = 10_000
+_known: OrderedDict[str, str] = OrderedDict()  # why tests are worthless (or ""), by their digest; the most recent ones
+_known_lock = threading.Lock()
+_MAX_KNOWN = 10_000
 
 
 def run_suite(
@@ -78,59 +76,59 @@ def run_suite(
         write_back: whether the tests see what a call that gives a result did to its arguments.
     """
     paths = _paths(site_packages)
+    digest = _digest(tests, site_packages)
+    worthless = _remembered(digest)
+    packed_tests = tests.packed(probe=worthless is None, write_back=write_back, paths=paths)
     ours, theirs = socket.socketpair()
     out, result = socket.socketpair()
     with ours, theirs, out, result:
-        solution = _solution_job(program, tests, bounds, paths, theirs)
-        running = sandbox.start(solution)
+        running = sandbox.start(_solution_job(program, tests, bounds, paths, theirs))
         try:
             theirs.close()
-            packed_tests = tests.packed(probe=False, write_back=write_back, paths=paths)
-            suite = sandbox.start(_suite_job(packed_tests, bounds, {_BRIDGE: ours, _RESULT: result}))
+            suite = sandbox.start(_suite_job(packed_tests, bounds, site_packages, {_BRIDGE: ours, _RESULT: result}))
             try:
                 ours.close()
                 result.close()
-                said = _read(out, bounds.wall_s + 2 * _GRACE_S)
-                said_ran = _ended(suite, said is not None)
+                said = _frame(out, bounds.wall_s + 2 * _GRACE_S)
+                if worthless is None and said is not None and _counted(said, tests).all_passed:
+                    worthless = _remember(digest, _why_worthless(_frame(out, _PROBE_S), tests))
+                if said is not None:
+                    suite.kill()
             except BaseException:
                 suite.kill()
                 raise
+            suite_ended = suite.wait().ended
         finally:
-            ended = _ended(running, True)
-    return _outcome(said, tests, ended, said_ran)
+            running.kill()
+            ended = running.wait().ended
+    if said is None:
+        return Outcome(n_total=tests.n_assertions, silent=True, ended=suite_ended)
+    return replace(_counted(said, tests), ended=ended, worthless=worthless or "")
 
 
-def cannot_fail(sandbox: Sandbox, tests: Tests, source: str, bounds: Bounds, *, site_packages: bool) -> str:
-    """Why tests are worthless, or an empty string: they pass on no program, or where every name returns None.
+def _digest(tests: Tests, site_packages: bool) -> str:
+    return hashlib.sha256(tests.packed(probe=True, write_back=True, paths=()) + bytes([site_packages])).hexdigest()
 
-    Remembered by the tests' digest. A probe that does not end counts as one that fails.
-    """
-    digest = hashlib.sha256(json.dumps([source, tests.entry, tests.modules, site_packages]).encode()).hexdigest()
-    with _probes.lock:
-        if digest in _probes.known:
-            _probes.known.move_to_end(digest)
-            return _probes.known[digest]
-    why = _probe(sandbox, tests, bounds, _paths(site_packages))
-    with _probes.lock:
-        _probes.known[digest] = why
-        while len(_probes.known) > _MAX_PROBES:
-            _probes.known.popitem(last=False)
+
+def _remembered(digest: str) -> str | None:
+    with _known_lock:
+        if digest in _known:
+            _known.move_to_end(digest)
+        return _known.get(digest)
+
+
+def _remember(digest: str, why: str) -> str:
+    with _known_lock:
+        _known[digest] = why
+        while len(_known) > _MAX_KNOWN:
+            _known.popitem(last=False)
     return why
 
 
-def _probe(sandbox: Sandbox, tests: Tests, bounds: Bounds, paths: tuple[str, ...]) -> str:
-    out, result = socket.socketpair()
-    with out, result:
-        packed_tests = tests.packed(probe=True, write_back=True, paths=paths)
-        running = sandbox.start(_suite_job(packed_tests, bounds, {_RESULT: result}))
-        try:
-            result.close()
-            said = _read(out, bounds.wall_s + 2 * _GRACE_S)
-        finally:
-            _ended(running, said is not None)
-    for row, what in zip(said or [], ("an empty solution", "functions that all return None"), strict=False):
-        one = _counted(row, tests, "", False)
-        if one.all_passed:
+def _why_worthless(probes: Any, tests: Tests) -> str:
+    """Why tests can't fail, or an empty string. Probes that did not end count as failed."""
+    for row, what in zip(probes or [], ("an empty solution", "functions that all return None"), strict=False):
+        if _counted(row, tests).all_passed:
             return f"these tests cannot fail: they pass on {what}"
     return ""
 
@@ -142,52 +140,41 @@ def _paths(site_packages: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys((paths["purelib"], paths["platlib"])))
 
 
-def _solution_job(
-    program: str, tests: Tests, bounds: Bounds, paths: tuple[str, ...], bridge: socket.socket
-) -> Job:
+def _solution_job(program: str, tests: Tests, bounds: Bounds, paths: tuple[str, ...], bridge: socket.socket) -> Job:
     main = packed("solution", (_BRIDGE, tests.modules, paths))
     files = {"main.pyc": main, "program.py": program.encode("utf-8", "replace")}
-    return Job(argv=_PYTHON, files=files, bounds=bounds, fds={_BRIDGE: bridge.fileno()})
+    fds = {_BRIDGE: bridge.fileno()}
+    return Job(argv=_PYTHON, files=files, bounds=bounds, fds=fds, site_packages=bool(paths))
 
 
-def _suite_job(packed_tests: bytes, bounds: Bounds, ends: Mapping[int, socket.socket]) -> Job:
+def _suite_job(packed_tests: bytes, bounds: Bounds, site_packages: bool, ends: Mapping[int, socket.socket]) -> Job:
     files = {"main.pyc": packed("suite", (_BRIDGE, _RESULT)), "suite.bin": packed_tests}
-    more = replace(
-        bounds, wall_s=bounds.wall_s + _GRACE_S, memory_mib=max(bounds.memory_mib, _MIN_MEMORY_MIB)
-    )
-    return Job(argv=_PYTHON, files=files, bounds=more, fds={number: end.fileno() for number, end in ends.items()})
+    more = replace(bounds, wall_s=bounds.wall_s + _GRACE_S, memory_mib=max(bounds.memory_mib, _MIN_MEMORY_MIB))
+    fds = {number: end.fileno() for number, end in ends.items()}
+    return Job(argv=_PYTHON, files=files, bounds=more, fds=fds, site_packages=site_packages)
 
 
-def _ended(running: Any, kill: bool) -> Ran:
-    if kill:
-        running.kill()
-    ran: Ran = running.wait()
-    return ran
-
-
-def _read(out: socket.socket, limit_s: float) -> list[dict[str, Any]] | None:
-    """What the tests' process says, or None if it ends, or the time does, without a word."""
+def _frame(out: socket.socket, limit_s: float) -> Any:
+    """The next thing that the tests' process says, or None if it ends, or the time does, without a word."""
     out.settimeout(limit_s)
-    data = b""
     try:
-        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big") <= _MAX_RESULT_BYTES:
-            part = out.recv(1 << 16)
-            if not part:
-                return None
-            data += part
-        rows: list[dict[str, Any]] = json.loads(data[4:])
-        return rows
-    except (OSError, ValueError):
+        size = int.from_bytes(_exactly(out, 4), "big")
+        return json.loads(_exactly(out, size)) if size <= _MAX_RESULT_BYTES else None
+    except (OSError, ValueError, EOFError):
         return None
 
 
-def _outcome(said: list[dict[str, Any]] | None, tests: Tests, ended: Ran, suite: Ran) -> Outcome:
-    if not said:
-        return Outcome(n_total=tests.n_assertions, silent=True, ended=suite.ended)
-    return _counted(said[0], tests, ended.ended, False)
+def _exactly(out: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = out.recv(size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
 
 
-def _counted(row: Mapping[str, Any], tests: Tests, ended: str, silent: bool) -> Outcome:
+def _counted(row: Mapping[str, Any], tests: Tests) -> Outcome:
     n_passed, n_failed, n_untold = (int(row.get(name, 0)) for name in ("n_passed", "n_failed", "n_untold"))
     n_total = n_passed + n_failed + n_untold
     gone = str(row.get("gone", ""))
@@ -203,8 +190,6 @@ def _counted(row: Mapping[str, Any], tests: Tests, ended: str, silent: bool) -> 
         cheats=tuple(row.get("cheats", ())),
         gone=gone,
         fault=str(row.get("fault", "")),
-        ended=ended,
-        silent=silent,
         failed_lines=frozenset(row.get("failed_lines", ())),
         changed_arguments=bool(row.get("changed_arguments")),
     )

@@ -1,9 +1,9 @@
 """The verifier `code`: runs the program of a response, in a sandbox, against tests or stdin/stdout cases.
 
 How the tests are run without the program being able to pass them by anything but its results is said in `suites`,
-`inside/rules` and `inside/exports`. A verdict is False where the program is at fault (wrong, too slow, too large, caught
-cheating), None where the tests are (they do not compile, they can't fail, the bridge can't express them), and True only
-if every assertion was evaluated and holds.
+`inside/rules` and `inside/exports`. A verdict is False where the program is at fault (wrong, too slow, too large,
+caught cheating), None where the tests are (they do not compile, they can't fail, the bridge can't express them), and
+True only if every assertion was evaluated and holds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from teachable.verify.programs.cases import ENDINGS, Case, cases_in, command_of,
 from teachable.verify.programs.program import program_in
 from teachable.verify.programs.rewriting import Tests, prepared
 from teachable.verify.programs.sandbox import Bounds, Sandbox, find_sandbox
-from teachable.verify.programs.suites import Outcome, cannot_fail, run_suite
+from teachable.verify.programs.suites import Outcome, run_suite
 
 NO_PROGRAM = "no program found"
 CHANGES_ARGUMENTS = "could not tell: the tests pass only because the program changes its arguments"
@@ -77,25 +77,31 @@ class Code:
         if cases is not None:
             return self._by_cases(sandbox, program, cases, prompt)
         entry, module = (str(prompt.meta.get(name) or "") for name in ("entry_point", "module"))
-        return self._by_tests(sandbox, program, given, prepared(given, entry, module))
+        return self._by_tests(sandbox, program, prepared(given, entry, module))
 
     def _by_cases(self, sandbox: Sandbox, program: str, cases: tuple[Case, ...], prompt: Prompt) -> Verdict:
         if all(not case.stdout.strip() for case in cases):
             return Verdict(None, program, "these tests cannot fail: no case expects any output")
-        done = run_cases(sandbox, program, cases, command_of(prompt.meta, self.site_packages), self.bounds)
+        done = run_cases(
+            sandbox,
+            program,
+            cases,
+            command_of(prompt.meta, self.site_packages),
+            self.bounds,
+            site_packages=self.site_packages,
+        )
         passed = f"{done.n_passed} of {done.n_total} cases pass"
         reason = f"{passed}; {done.reason}" if done.reason else passed
         return Verdict(done.n_passed == done.n_total, program, reason, done.n_passed / done.n_total)
 
-    def _by_tests(self, sandbox: Sandbox, program: str, source: str, tests: Tests) -> Verdict:
+    def _by_tests(self, sandbox: Sandbox, program: str, tests: Tests) -> Verdict:
         if tests.fault:
             return Verdict(None, program, tests.fault)
         done = run_suite(sandbox, program, tests, self.bounds, site_packages=self.site_packages)
         if not done.all_passed:
-            return _refused(done, program)
-        why = cannot_fail(sandbox, tests, source, self.bounds, site_packages=self.site_packages)
-        if why:
-            return Verdict(None, program, why)
+            return _refused(done, program, tests.shares)
+        if done.worthless:
+            return Verdict(None, program, done.worthless)
         if done.changed_arguments and not self._passes_untouched(sandbox, program, tests):
             return Verdict(None, program, CHANGES_ARGUMENTS, 1.0)
         return Verdict(True, program, f"{done.n_passed} of {done.n_total} tests pass", 1.0)
@@ -106,9 +112,7 @@ class Code:
         They are run again with no argument changed by a call that gives a result. What then fails must compare with a
         literal, which no program can change: those tests are about the argument itself.
         """
-        again = run_suite(
-            sandbox, program, tests, self.bounds, site_packages=self.site_packages, write_back=False
-        )
+        again = run_suite(sandbox, program, tests, self.bounds, site_packages=self.site_packages, write_back=False)
         return again.all_passed or (
             bool(again.failed_lines)
             and again.failed_lines <= tests.literal_lines
@@ -116,7 +120,7 @@ class Code:
         )
 
 
-def _refused(done: Outcome, program: str) -> Verdict:
+def _refused(done: Outcome, program: str, shares: str) -> Verdict:
     """The verdict where not everything passed, with the most telling reason."""
     share = done.n_passed / done.n_total if done.n_total else 0.0
     passed = f"{done.n_passed} of {done.n_total} tests pass"
@@ -132,6 +136,8 @@ def _refused(done: Outcome, program: str) -> Verdict:
         why = ENDINGS.get(done.ended, "") if done.ended not in ("exit", "killed") else ""
         return Verdict(False, program, f"{passed}; {why or done.gone}", share)
     n_failed = done.n_total - done.n_passed - done.n_untold
+    if n_failed and shares:
+        return Verdict(None, program, f"could not tell: {passed}, and they count on sharing {shares[:60]}", share)
     if n_failed:
         return Verdict(False, program, f"{passed}; {done.messages[0] if done.messages else 'it fails'}", share)
     if done.n_untold:

@@ -12,13 +12,16 @@ containers: that is how changes to arguments are written back. Without it a cycl
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Hook = Callable[[Any], Any]
 
 MAX_DEPTH = 150
 MAX_SMALL = 1 << 62
-
-Hook = Callable[[Any], Any]
 
 
 class CodecError(Exception):
@@ -246,43 +249,39 @@ class Decoder:
         return dict(items).items() if kind == "i" else dict(enumerate(items)).values()
 
 
-def _collection(name: str, *args: Any) -> Any:
-    import collections
+def imported(name: str) -> Any:
+    """A module by its dotted name, without `importlib`, which takes its time. Raises ImportError."""
+    __import__(name)
+    return sys.modules[name]
 
-    return getattr(collections, name)(*args)
+
+def _collection(name: str, *args: Any) -> Any:
+    return getattr(imported("collections"), name)(*args)
 
 
 def _fraction(numerator: str, denominator: str) -> Any:
-    from fractions import Fraction
-
-    return Fraction(int(numerator, 16), int(denominator, 16))
+    return imported("fractions").Fraction(int(numerator, 16), int(denominator, 16))
 
 
 def _decimal(text: str) -> Any:
-    from decimal import Decimal
-
-    return Decimal(text)
+    return imported("decimal").Decimal(text)
 
 
 def _moment(day: list[int], clock: list[int], zone: Any, fold: int) -> Any:
-    import datetime as dates
-
+    dates = imported("datetime")
     tzinfo = None if zone is None else dates.timezone(dates.timedelta(*zone))
-    if day:
-        return dates.datetime(day[0], day[1], day[2], *clock, tzinfo=tzinfo, fold=fold)
-    return dates.time(*clock, tzinfo=tzinfo, fold=fold)
+    hour, minute, second, microsecond = clock
+    if not day:
+        return dates.time(hour, minute, second, microsecond, tzinfo, fold=fold)
+    return dates.datetime(day[0], day[1], day[2], hour, minute, second, microsecond, tzinfo, fold=fold)
 
 
 def _date(day: list[int]) -> Any:
-    import datetime as dates
-
-    return dates.date(*day)
+    return imported("datetime").date(*day)
 
 
 def _span(days: int, seconds: int, microseconds: int) -> Any:
-    import datetime as dates
-
-    return dates.timedelta(days, seconds, microseconds)
+    return imported("datetime").timedelta(days, seconds, microseconds)
 
 
 _LENGTHS = {"q": 3, "dd": 3}

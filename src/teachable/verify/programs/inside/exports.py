@@ -11,19 +11,21 @@ A function of the tests that evaluates its argument as code (`lambda text: eval(
 from __future__ import annotations
 
 import builtins
-import functools
 import sys
 import types
-from collections.abc import Iterator
-from typing import Any
+from _collections_abc import Iterator
 
 from teachable.verify.programs.inside.codec import CodecError, Encoder
 from teachable.verify.programs.inside.mirrors import Function, Mirrors
 from teachable.verify.programs.inside.operations import RUN
 from teachable.verify.programs.inside.record import Untold
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _DATA = (list, dict, set, bytearray, str, bytes, tuple, frozenset, int, float)
-_PLAIN_ROOTS = (int, float, complex, str, bytes)
+_PLAIN_ROOTS: tuple[Any, ...] = (int, float, complex, str, bytes)
 _OPEN_MODULES = ("_io", "io", "unittest.mock", "types", "collections")
 _MAX_EXPORTS = 1_000_000
 
@@ -67,8 +69,7 @@ class Exports:
             return ["np", value.dtype.str, list(value.shape), value.tobytes().hex()]
         for root in _PLAIN_ROOTS:
             if isinstance(value, root):
-                plain: Any = root.__new__(root, str.__str__(value) if root is str else value)  # type: ignore[call-overload]
-                return _plain_form(plain)
+                return _plain_form(root.__new__(root, str.__str__(value) if root is str else value))
         return ["y", self._number(value), kind.__name__, sorted(self._special(value))]
 
     def _class_form(self, value: type) -> Any:
@@ -106,14 +107,14 @@ class Exports:
         if kind is types.BuiltinMethodType:
             owner = value.__self__
             return type(owner) in _DATA or (owner is not None and type(owner).__module__ in ("_io", "collections"))
-        if kind is functools.partial:
+        if kind is getattr(sys.modules.get("functools"), "partial", None):
             return self._may_call(value.func) or isinstance(value.func, Function)
         return False
 
     def _is_open(self, value: Any) -> bool:
         """Whether the program may read the public attributes of an object."""
         kind = type(value)
-        return kind.__module__ == self._module or kind.__module__ in _OPEN_MODULES and not _is_internal(value)
+        return kind.__module__ == self._module or (kind.__module__ in _OPEN_MODULES and not _is_internal(value))
 
     def _special(self, value: Any) -> set[str]:
         kind = type(value)

@@ -8,23 +8,35 @@ from __future__ import annotations
 
 import builtins
 import sys
-import threading
-from typing import Any, Protocol
+from _thread import RLock
 
 from teachable.verify.programs.inside.codec import CodecError, Decoder, Encoder
 from teachable.verify.programs.inside.record import Gone, Record, Untold
-from teachable.verify.programs.inside.wire import Wire, WireError
+from teachable.verify.programs.inside.wire import Wire, WireError, dumps
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Values(Protocol):
+        """Who turns what is no plain data into forms, and back."""
+
+        def to_form(self, value: Any) -> Any: ...
+        def from_form(self, form: list[Any]) -> Any: ...
+        def serve(self, number: Any, what: Any, args: list[Any], keywords: dict[str, Any]) -> Any: ...
+        def raised(self, number: Any) -> BaseException: ...
+
+
+MAX_LIVE = 32  # containers of the program's that the tests may change; the most recent ones
 MAX_TOTAL_BYTES = 128 * 1024 * 1024
 
 
-class Values(Protocol):
-    """Who turns what is no plain data into forms, and back."""
-
-    def to_form(self, value: Any) -> Any: ...
-    def from_form(self, form: list[Any]) -> Any: ...
-    def serve(self, number: Any, what: Any, args: list[Any], keywords: dict[str, Any]) -> Any: ...
-    def raised(self, number: Any) -> BaseException: ...
+def _may_name(name: Any, wanted: list[str]) -> bool:
+    """Whether the program may put something under that name into the tests' space (`*`: any public one)."""
+    if type(name) is not str:
+        return False
+    free = "*" in wanted and name.isidentifier() and not name.startswith("_")
+    return name in wanted or (free and name not in vars(builtins))
 
 
 class Link:
@@ -37,18 +49,21 @@ class Link:
         self._write_back = write_back
         self.space: dict[str, Any] = {}
         self._given: dict[str, Any] = {}
+        self._live: list[list[Any]] = []
         self._wire = Wire(fd, MAX_TOTAL_BYTES)
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._pending: BaseException | None = None
 
     def start(self, wanted: list[str]) -> tuple[list[str], dict[str, Any]]:
         """Wait for the program to have run; how that went, and its values under the names that are wanted."""
         try:
-            self._wire.send(wanted)
+            self._wire.send([wanted, self._write_back])
             *outcome, names, printed = self._wire.receive()
             self._print(printed)
             found = {}
             for name, form in names:
+                if not _may_name(name, wanted):
+                    raise CodecError("a name that was not asked for")
                 try:
                     found[name] = self._given[name] = self._decode(form)
                 except Untold as reason:
@@ -67,17 +82,38 @@ class Link:
         with self._lock:
             if self.record.gone:
                 raise Gone(self.record.gone)
-            keep: list[Any] = []
-            encoder = Encoder(self.values.to_form, keep)
-            try:
-                forms = [encoder.encode(item) for item in arguments]
-            except CodecError as error:
-                raise Untold(f"an argument can't be handed to the program: {error}") from None
-            try:
-                self._wire.send([what, number, *forms])
-                return self._outcome(what, keep)
-            except (WireError, CodecError) as error:
-                raise self._lost(error) from None
+            if self._live:
+                self._hand_on()
+            return self._exchange(what, number, arguments)
+
+    def _hand_on(self) -> None:
+        """Tell the program what the tests did to containers that its objects hold (`tree.children.append(...)`)."""
+        live, self._live = self._live[-MAX_LIVE:], []
+        for entry in live:
+            value, number, before = entry
+            entry[2] = self._snapshot(value)
+            if entry[2] != before:
+                self._exchange("fill", number, (value,))
+        self._live[:0] = live
+
+    def _snapshot(self, value: Any) -> bytes | None:
+        try:
+            return dumps(Encoder(self.values.to_form).encode(value))
+        except CodecError:  # it holds itself by now, and stays as the program has it
+            return None
+
+    def _exchange(self, what: str, number: int | None, arguments: tuple[Any, ...]) -> Any:
+        keep: list[Any] = []
+        encoder = Encoder(self.values.to_form, keep)
+        try:
+            forms = [encoder.encode(item) for item in arguments]
+        except CodecError as error:
+            raise Untold(f"an argument can't be handed to the program: {error}") from None
+        try:
+            self._wire.send([what, number, *forms])
+            return self._outcome(what, keep)
+        except (WireError, CodecError) as error:
+            raise self._lost(error) from None
 
     def _outcome(self, what: str, keep: list[Any]) -> Any:
         while True:
@@ -93,7 +129,7 @@ class Link:
             raise CodecError("a message that no honest sender writes")
         tag, form, changes, new_globals, printed = message
         self._print(printed)
-        value = self._decode(form) if tag == "ok" else None
+        value = self._result(tag, form, keep)
         if changes and tag == "ok" and value is not None:
             self.record.changed_arguments = True
             changes = changes if self._write_back else []
@@ -101,11 +137,21 @@ class Link:
         if self._pending is not None:
             pending, self._pending = self._pending, None
             raise pending
-        if tag == "ok":
+        if tag in ("ok", "live"):
             return value
         if tag == "cannot":
             raise Untold(f"a result can't be handed to the tests: {str(form)[:100]}")
         raise self._exception(tag, form, what)
+
+    def _result(self, tag: str, form: Any, keep: list[Any]) -> Any:
+        if tag == "live":
+            number, inner = form
+            value = self._decode(inner)
+            self._live.append([value, number, self._snapshot(value)])
+            return value
+        if tag != "ok":
+            return None
+        return Decoder(self.values.from_form, keep if self._write_back else None).decode(form)
 
     def _exception(self, tag: str, form: Any, what: str) -> BaseException:
         error = self.values.raised(form) if tag == "again" else self._decode(form)
@@ -139,8 +185,8 @@ class Link:
         try:
             if message[0] == "back":
                 args, keywords = message[3]
-                decoded = self._decode(args), self._decode(keywords)
-                return ["value", Encoder(self.values.to_form, []).encode(self.values.serve(*message[1:3], *decoded))]
+                result = self.values.serve(message[1], message[2], self._decode(args), self._decode(keywords))
+                return ["value", Encoder(self.values.to_form, []).encode(result)]
             return ["value", self._read(message)]
         except CodecError:
             raise

@@ -1,15 +1,19 @@
-"""A stand-in for pytest in the tests' process: `raises`, `approx`, `mark.parametrize`, `fail`; `skip` and fixtures can't
-be told. The real one takes longer to import than a program takes to test, and may not be installed there.
+"""A stand-in for pytest in the tests' process: `raises`, `approx`, `mark.parametrize`, `fail`. With `skip` and fixtures
+it can't be told. The real one takes longer to import than a program takes to test, and may not be installed there.
 """
 
 from __future__ import annotations
 
-import re
 import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from _collections_abc import Mapping, Sequence
 
+from teachable.verify.programs.inside.codec import imported
 from teachable.verify.programs.inside.record import Record, Untold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 MARKS = "_teachable_cases"
 
@@ -24,7 +28,7 @@ class _Raised:
 
     def match(self, pattern: str) -> bool:
         """Whether the text of what was raised contains the pattern. Raises Failed if not."""
-        if re.search(pattern, str(self.value)) is None:
+        if imported("re").search(pattern, str(self.value)) is None:
             raise Failed(f"{str(self.value)[:100]!r} does not match {pattern!r}")
         return True
 

@@ -9,17 +9,18 @@ Every attribute and special method asks the program, under `rules`.
 from __future__ import annotations
 
 import builtins
-import importlib
 import sys
 import types
-import typing
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
 
-from teachable.verify.programs.inside.codec import CodecError
+from teachable.verify.programs.inside.codec import CodecError, imported
 from teachable.verify.programs.inside.link import Link
 from teachable.verify.programs.inside.record import Untold
 from teachable.verify.programs.inside.rules import About, Rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from typing import Any
 
 _VALUES = {"int": int, "float": float, "complex": complex, "str": str, "bytes": bytes, "tuple": tuple}
 _VALUES["frozenset"] = frozenset
@@ -192,7 +193,7 @@ class Mirrors:
         if tag in ("T", "S", "k"):
             return self.class_of(form)
         if tag == "ty":
-            return getattr(typing, str(form[1]))
+            return _typing(str(form[1]))
         if tag == "m":
             return self._module(str(form[1]))
         if tag == "g":
@@ -215,7 +216,7 @@ class Mirrors:
         if top in _NEVER_IMPORTED or not (top in sys.stdlib_module_names or self._may_import(top)):
             raise Untold(f"the tests use the module {name[:60]} through the program")
         try:
-            return importlib.import_module(name)
+            return imported(name)
         except ImportError:
             raise Untold(f"the module {name[:60]} can't be imported beside the tests") from None
 
@@ -232,14 +233,14 @@ class Mirrors:
                 return
 
     async def _coroutine(self, number: int) -> Coroutine[Any, Any, Any]:
-        return self._link.request("await", number)  # type: ignore[no-any-return]
+        return self._link.request("await", number)
 
     def class_of(self, form: Any) -> type:
         """The class of a form: a builtin, one of the standard library's, or a mirror."""
         if form[0] == "T":
             kind = vars(builtins)[form[1]]
         elif form[0] == "S":
-            kind = getattr(importlib.import_module(form[1]), form[2]) if self._is_library(form) else None
+            kind = getattr(imported(form[1]), form[2]) if self._is_library(form) else None
         elif form[0] == "k" and form[1] in self._classes:
             return self._classes[form[1]]
         elif form[0] == "k" and len(form) == 3 and type(form[1]) is int:
@@ -287,7 +288,7 @@ class Mirrors:
             MirrorType._making = False
 
     def _object(self, form: list[Any]) -> Any:
-        kind = self.class_of(form[2])
+        kind: Any = self.class_of(form[2])
         base = form[3]
         decode = self._link._decode
         if issubclass(kind, BaseException):
@@ -296,18 +297,20 @@ class Mirrors:
         if type(kind) is not MirrorType:
             raise CodecError("a message that no honest sender writes")
         about = self._about[kind]
-        root = _VALUES.get(about.plain) if about.is_value else None
+        root: Any = _VALUES.get(about.plain) if about.is_value else None
+        shell: Any = kind
+        made: Any
         if root is not None:
             plain = decode(base[0])
             if type(plain) is not root:
                 raise CodecError("a message that no honest sender writes")
-            made = root.__new__(kind, plain)
+            made = root.__new__(shell, plain)
         else:
-            made = object.__new__(kind)
+            made = object.__new__(shell)
         object.__setattr__(made, "_mirror_number", form[1])
         return made
 
-    def _exception(self, kind: type, args: list[Any], text: str, number: int) -> BaseException:
+    def _exception(self, kind: Any, args: list[Any], text: str, number: int) -> BaseException:
         try:
             made = kind.__new__(kind, *args)
             if type(kind) is MirrorType:
@@ -330,6 +333,15 @@ _NOTHING: dict[str, Any] = {
     "plain": "",
     "value": False,
 }
+
+
+def _typing(name: str) -> Any:
+    """A type of the module typing: none of its functions, nor what it imports."""
+    typing = imported("typing")
+    found = getattr(typing, name, None) if name in typing.__all__ else None
+    if found is None or isinstance(found, types.FunctionType):
+        raise CodecError("a message that no honest sender writes")
+    return found
 
 
 def _array(form: list[Any]) -> Any:

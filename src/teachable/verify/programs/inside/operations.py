@@ -7,16 +7,16 @@
 from __future__ import annotations
 
 import _operator as op
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 COMPARISONS: dict[str, Callable[..., Any]] = {n: getattr(op, n) for n in ("eq", "ne", "lt", "le", "gt", "ge")}
-BINARY: dict[str, Callable[..., Any]] = {
-    n.strip("_"): getattr(op, n)
-    for n in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor")
-    + ("lshift", "rshift", "iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul")
-    + ("iand", "ior", "ixor", "ilshift", "irshift")
-}
+_PLAIN = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor", "lshift", "rshift")
+_IN_PLACE = tuple(f"i{name.strip('_')}" for name in _PLAIN)
+BINARY: dict[str, Callable[..., Any]] = {n.strip("_"): getattr(op, n) for n in (*_PLAIN, *_IN_PLACE)}
 BINARY["divmod"] = divmod
 
 
@@ -24,8 +24,6 @@ def _reflected(run: Callable[..., Any]) -> Callable[..., Any]:
     return lambda value, other: run(other, value)
 
 
-_IN_PLACE = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul")
-_IN_PLACE += ("iand", "ior", "ixor", "ilshift", "irshift")
 REFLECTED = {f"r{name}": _reflected(run) for name, run in BINARY.items() if name not in _IN_PLACE}
 CONVERSIONS: dict[str, Callable[..., Any]] = {
     "bool": bool,

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+
 MAX_MESSAGES = 5
 MAX_LINES = 1000
 
 
 class Untold(BaseException):
-    """The bridge can't express what the tests do, or would have to believe the program: no verdict on this assertion."""
+    """The bridge can't express what the tests do, or would have to believe the program: no verdict on this assertion.
+
+    `raised` remembers them all, so that one that the tests caught still counts.
+    """
+
+    raised: ClassVar[list[str]] = []
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        if len(Untold.raised) < MAX_MESSAGES:
+            Untold.raised.append(reason)
 
 
 class Gone(BaseException):

@@ -18,12 +18,14 @@ What this does not see: a class whose `__eq__` calls all its own objects equal, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from teachable.verify.programs.inside.link import Link
 from teachable.verify.programs.inside.operations import BINARY, COMPARISONS, CONVERSIONS, REFLECTED, RUN
 from teachable.verify.programs.inside.record import Untold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class Stranger:
@@ -89,10 +91,10 @@ class Rules:
         about = self._about(this)
         if self.is_mirror(other):
             said = self._ask(name, this, other)
-            if type(said) is bool and said is (name == "eq") and name in ("eq", "ne") and other is not this:
-                if self._accepts_stranger("eq", this):
-                    self._link.record.cheat(f"{about.name} claims to equal an object that it has never seen")
-                    return name == "ne"
+            claims_equal = type(said) is bool and name in ("eq", "ne") and said is (name == "eq")
+            if claims_equal and other is not this and self._accepts_stranger("eq", this):
+                self._link.record.cheat(f"{about.name} claims to equal an object that it has never seen")
+                return name == "ne"
             return self._taint(said)
         if about.plain:
             return RUN[name](self._content(this), other)

@@ -11,14 +11,17 @@ import builtins
 import io
 import os
 import sys
-import threading
 import types
-from collections.abc import Callable, Iterator
-from typing import Any
+from _thread import RLock
 
 from teachable.verify.programs.inside.codec import CodecError, Decoder, Encoder
 from teachable.verify.programs.inside.operations import RUN
 from teachable.verify.programs.inside.wire import Wire, WireError, dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 MODULE = "solution"
 MAX_OUTPUT = 1 << 20
@@ -42,11 +45,12 @@ class Program:
         self.foreign: dict[int, Any] = {}
         self.foreign_numbers: dict[int, int] = {}
         self.watched: dict[str, bytes] = {}
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.n_calls = 0
+        self.by_reference = True
         self.output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogatepass", write_through=True)
         sys.stdout = self.output
-        sys.stdin = _Stdin(self)  # type: ignore[assignment]
+        sys.stdin = _Stdin(self)
         builtins.input = self.input
 
     def printed(self) -> str:
@@ -193,7 +197,7 @@ class Program:
             work = _REQUESTS[request[0]]
             arguments = [self.decode(item, keep) for item in request[2:]]
             before = [dumps(Encoder(self.other, keep).contents(item)) for item in keep]
-            result = ["ok", self.encode(work(self, request[1], *arguments))]
+            result = self.result(request, work(self, request[1], *arguments), keep)
         except WireError:
             raise
         except CodecError as error:
@@ -206,6 +210,15 @@ class Program:
             result, changes = ["cannot", str(error)], []
         self.n_calls -= 1
         self.wire.send([*result, changes, self.globals_changed(), self.printed()])
+
+    def result(self, request: list[Any], value: Any, keep: list[Any]) -> list[Any]:
+        """The outcome of a request. A container that an object or a container holds goes with its number, so that the
+        tests may change it; elsewhere arguments that come back are sent as what they are, the tests' own.
+        """
+        holds = request[0] == "attr" or (request[0] == "op" and request[2] == "getitem")
+        if holds and type(value) in (*_MUTABLE, _deque()):
+            return ["live", [self.number(value), self.encode(value)]]
+        return ["ok", self.encode(value, keep if self.by_reference else None)]
 
     def raised(self, error: BaseException) -> list[Any]:
         """The outcome of a request that raised."""
@@ -234,7 +247,8 @@ class Program:
     def names(self, _: None, wanted: list[str]) -> list[Any]:
         """What the program's module holds under those names (`*` stands for all public ones), as pairs with forms."""
         space = vars(self.module)
-        public = [n for n in space if not n.startswith("_")] if "*" in wanted else []
+        star = "*" in wanted
+        public = [n for n in space if not n.startswith("_") and n not in vars(builtins)] if star else []
         found = []
         for name in dict.fromkeys([*wanted, *public]):
             if name in space and not (name.startswith("__") and name.endswith("__")):
@@ -263,6 +277,20 @@ def _plain(program: Program, number: int) -> Any:
     return root(root.__iter__(value)) if root in (list, set) else root(value)
 
 
+def _fill(program: Program, number: int, new: Any) -> None:
+    """Give a container the contents that the tests gave their copy of it."""
+    value = program.objects[number]
+    if isinstance(value, list | bytearray):
+        value[:] = new
+    else:
+        value.clear()
+        (value.update if hasattr(value, "update") else value.extend)(new)
+
+
+def _deque() -> Any:
+    return getattr(sys.modules.get("collections"), "deque", None)
+
+
 def _await(program: Program, number: int) -> Any:
     import asyncio
 
@@ -285,8 +313,10 @@ _REQUESTS: dict[str, Callable[..., Any]] = {
     "setattr": lambda program, number, name, value: setattr(program.objects[number], name, value),
     "delattr": lambda program, number, name: delattr(program.objects[number], name),
     "plain": _plain,
+    "fill": _fill,
     "await": _await,
     "copy": _copy,
+    "seed": lambda program, _, *seed: __import__("random").seed(*seed),
     "global": lambda program, _, name: getattr(program.module, name),
     "setglobal": lambda program, _, name, value: setattr(program.module, name, value),
     "delglobal": lambda program, _, name: delattr(program.module, name),
@@ -307,7 +337,7 @@ _COMPARED |= {"radd", "rsub", "rmul", "getitem", "len", "iter", "contains", "boo
 
 def _special_names(kind: type) -> list[str]:
     """The special methods of a class that come from neither `object` nor a builtin exception nor `type`."""
-    found = set()
+    found: set[str] = set()
     for base in kind.__mro__:
         if base is object or base is type or (base.__module__ == "builtins" and issubclass(base, BaseException)):
             continue
@@ -405,7 +435,7 @@ def main(fd: int, module_names: list[str], paths: list[str]) -> None:
     except BaseException as error:
         start = ["fails", f"{type(error).__name__}: {_text(error)}"]
     try:
-        wanted = program.wire.receive()
+        wanted, program.by_reference = program.wire.receive()
         program.wire.send([*start, program.names(None, wanted), program.printed()])
         while True:
             program.serve(program.wire.receive())

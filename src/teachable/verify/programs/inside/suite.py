@@ -7,30 +7,27 @@ outcome leaves over a descriptor that the program's process does not have.
 from __future__ import annotations
 
 import builtins
-import importlib
 import io
 import marshal
 import os
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
 
+from teachable.verify.programs.inside.codec import imported
 from teachable.verify.programs.inside.exports import Exports
 from teachable.verify.programs.inside.link import Link
 from teachable.verify.programs.inside.marks import MARKS, pytest_module
 from teachable.verify.programs.inside.mirrors import Mirrors, solution_module
 from teachable.verify.programs.inside.record import Gone, Record, Untold, describe
+from teachable.verify.programs.inside.usual import chosen, usual_names
 from teachable.verify.programs.inside.wire import dumps
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 MODULE = "tests_of_solution"
-# What tests lean on without importing it, because the program usually does.
-_USUAL_MODULES = ("math", "re", "random", "itertools", "collections", "functools", "heapq", "string", "copy", "sys")
-_USUAL_MODULES += ("os", "time", "datetime", "json", "unittest", "pytest", "io", "operator", "statistics", "bisect")
-_USUAL_NAMES = {"typing": ("List", "Dict", "Tuple", "Set", "Optional", "Union", "Any", "Callable", "Iterable")}
-_USUAL_NAMES |= {"collections": ("Counter", "deque", "defaultdict", "OrderedDict"), "fractions": ("Fraction",)}
-_USUAL_NAMES |= {"decimal": ("Decimal",), "math": ("isclose", "inf", "nan", "pi", "sqrt"), "io": ("StringIO",)}
-_USUAL_NAMES |= {"contextlib": ("redirect_stdout",), "unittest.mock": ("patch", "Mock", "MagicMock")}
 
 
 class Suite:
@@ -49,10 +46,12 @@ class Suite:
         sys.modules[MODULE] = self.module
         sys.modules["pytest"] = pytest_module(self.record)
         self.space["__builtins__"] = builtins
-        self._usual_names()
+        self.space.update(usual_names(self.tests["wanted"]))
         self.space.update(names)
         if self.link is not None:
             self.link.space = self.space
+            if self.tests["seeds"]:
+                self._carry_seed(self.link)
         self.space.update(self._hooks())
         try:
             for kind, line, code in self.tests["units"]:
@@ -61,13 +60,18 @@ class Suite:
         except Gone:
             pass
 
-    def _usual_names(self) -> None:
-        for name in self.tests["wanted"]:
-            if name in _USUAL_MODULES:
-                self.space[name] = importlib.import_module(name)
-            for module, members in _USUAL_NAMES.items():
-                if name in members:
-                    self.space[name] = getattr(importlib.import_module(module), name)
+    @staticmethod
+    def _carry_seed(link: Link) -> None:
+        """Have `random.seed` seed the program's random numbers as well."""
+        random = imported("random")
+        original = random.seed
+
+        def seed(*value: Any) -> None:
+            original(*value)
+            if not link.record.gone:
+                link.request("seed", None, *value)
+
+        random.seed = seed
 
     def _guard(self, where: str, work: Callable[[], Any], kind: str = "") -> bool:
         """Do one part; whatever it raises is recorded. Whether it raised nothing."""
@@ -95,7 +99,11 @@ class Suite:
         trace = end.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        return trace is not None and trace.tb_frame.f_globals.get("__name__") in (MODULE, "unittest.main", "_sitebuiltins")
+        return trace is not None and trace.tb_frame.f_globals.get("__name__") in (
+            MODULE,
+            "unittest.main",
+            "_sitebuiltins",
+        )
 
     def _hooks(self) -> dict[str, Any]:
         record = self.record
@@ -172,23 +180,28 @@ class Suite:
         self._test_function(method, getattr(made, method))
 
     def _unittest(self, unittest: Any, kind: type) -> None:
-        cases = unittest.defaultTestLoader.loadTestsFromTestCase(kind)
-        before = self.record.n_failed + len(self.record.untold)
+        """Run a TestCase: each of its methods is one test, unless it fails more than once on plain assertions."""
         result = unittest.TestResult()
-        cases.run(result)
-        broken = [*result.failures, *result.errors]
-        for test, trace in broken:
-            self.record.failed(f"{getattr(test, '_testMethodName', name_of(test))}: {trace.strip().splitlines()[-1]}")
-        inside = self.record.n_failed + len(self.record.untold) - before - len(broken)
-        for _ in range(max(0, result.testsRun - len(result.skipped) - len(broken) - max(0, inside))):
-            self.record.passed()
-        for _ in result.unexpectedSuccesses:
-            self.record.failed("an unexpected success")
+        record = self.record
 
+        def note(test: Any, error: Any) -> None:
+            record.error(str(getattr(test, "_testMethodName", test))[:100], error[1])
 
-def name_of(test: Any) -> str:
-    """A name for what unittest reports on."""
-    return str(test)[:100]
+        def note_part(test: Any, part: Any, error: Any) -> None:
+            if error is not None:
+                note(test, error)
+
+        before = record.n_failed + len(record.untold)
+        result.addError = result.addFailure = note
+        result.addSubTest = note_part
+        passed: list[int] = []
+        result.addSuccess = lambda test: passed.append(record.n_failed + len(record.untold))
+        result.addUnexpectedSuccess = lambda test: record.failed("an unexpected success")
+        result.addExpectedFailure = lambda test, error: passed.append(before)
+        unittest.defaultTestLoader.loadTestsFromTestCase(kind).run(result)
+        for n_bad in passed:
+            if n_bad == before:
+                record.passed()
 
 
 def _said(message: tuple[Any, ...]) -> str:
@@ -201,7 +214,7 @@ def _said(message: tuple[Any, ...]) -> str:
 def _finish(result: Any) -> None:
     """Wait for a test that is a coroutine."""
     if isinstance(result, types.CoroutineType):
-        asyncio = importlib.import_module("asyncio")
+        asyncio = imported("asyncio")
         asyncio.run(result)
 
 
@@ -217,14 +230,22 @@ def _required(function: Any) -> list[str]:
     return list(names[: len(names) - n_defaults] if n_defaults else names)
 
 
+class _Sink(io.TextIOBase):
+    """Takes text and keeps none of it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 class _Captured:
     """pytest's `capsys`: what was printed since it was last asked."""
 
     def __init__(self) -> None:
-        sys.stdout = io.StringIO()
+        self._output = sys.stdout = io.StringIO()
 
     def readouterr(self) -> Any:
-        text, sys.stdout = sys.stdout.getvalue(), io.StringIO()  # type: ignore[attr-defined]
+        text = self._output.getvalue()
+        self._output = sys.stdout = io.StringIO()
         return types.SimpleNamespace(out=text, err="")
 
 
@@ -236,25 +257,19 @@ class _Nothing:
         def nothing(*_: Any, **__: Any) -> None:
             return None
 
-        return {} if kind == "empty" else {name: nothing for name in wanted if name not in _USUAL_MODULES}
-
-
-def _shadowed(found: dict[str, Any], tests: dict[str, Any], record: Record) -> dict[str, Any]:
-    """Only the names that are the tests' subject: a program must not replace the builtins that tests use."""
-    shadows = [name for name in tests["shadows"] if name in found]
-    if len(shadows) > 1:
-        record.undecided(f"the program replaces the builtins {' and '.join(shadows)}")
-    return {name: value for name, value in found.items() if name not in tests["shadows"] or shadows == [name]}
+        usual = usual_names(wanted) if kind != "empty" else {}
+        return {} if kind == "empty" else {name: nothing for name in wanted if name not in usual}
 
 
 def _outcome(suite: Suite, started: list[str]) -> dict[str, Any]:
     record = suite.record
+    untold = record.untold or Untold.raised
     return {
         "started": started,
         "n_passed": record.n_passed,
         "n_failed": record.n_failed,
-        "n_untold": len(record.untold),
-        "untold": record.untold[:3],
+        "n_untold": len(untold),
+        "untold": untold[:3],
         "messages": record.messages,
         "cheats": record.cheats,
         "failed_lines": record.failed_lines,
@@ -278,7 +293,7 @@ def _against_program(tests: dict[str, Any], bridge: int) -> tuple[Suite, list[st
     if started == ["ready"]:
         for name in tests["modules"]:
             sys.modules[name] = solution_module(link, name)
-        names = _shadowed(found, tests, record)
+        names = chosen(found, tests, record)
         suite.run({name: mirrors.named(name, value) for name, value in names.items()})
     return suite, started
 
@@ -290,26 +305,35 @@ def _against_nothing(tests: dict[str, Any], kind: str) -> tuple[Suite, list[str]
         if kind != "empty":
             module.__getattr__ = lambda _: lambda *_, **__: None
         sys.modules[name] = module
+    Untold.raised.clear()
+    sys.stdout = sys.stderr = _Sink()
     suite = Suite(tests, None)
     suite.run(names)
     return suite, ["ready"]
 
 
+def _all_passed(outcome: dict[str, Any]) -> bool:
+    bad = outcome["n_failed"] or outcome["n_untold"] or outcome["gone"] or outcome["fault"] or outcome["cheats"]
+    return outcome["started"] == ["ready"] and bool(outcome["n_passed"]) and not bad
+
+
+def _say(result: int, what: Any) -> None:
+    data = dumps(what)
+    os.write(result, len(data).to_bytes(4, "big") + data)
+
+
 def main(bridge: int, result: int) -> None:
-    """Run the tests in `suite.bin` and write the outcome, or one for each of the two kinds of nothing, to `result`."""
+    """Run the tests in `suite.bin` and say the outcome; where all passed and it is asked, say what nothing passes."""
     with open("suite.bin", "rb") as file:
         tests: dict[str, Any] = marshal.load(file)
     os.remove("suite.bin")
     sys.path.extend(tests["paths"])
     sys.argv = ["tests.py"]
-    outcomes = []
-    try:
-        if tests["probe"]:
-            outcomes = [_outcome(*_against_nothing(tests, kind)) for kind in ("empty", "stubs")]
-        else:
-            outcomes = [_outcome(*_against_program(tests, bridge))]
-    except Untold as reason:
-        outcomes = [{"started": ["ready"], "n_untold": 1, "untold": [str(reason)[:300]]}]
-    data = dumps(outcomes)
-    os.write(result, len(data).to_bytes(4, "big") + data)
+    sys.stdout = sys.stderr = _Sink()  # what nobody captures is nobody's
+    suite, started = _against_program(tests, bridge)
+    outcome = _outcome(suite, started)
+    _say(result, outcome)
+    if tests["probe"] and _all_passed(outcome):
+        suite.record.gone = "the program is no longer asked"  # whatever the tests kept of it is dead
+        _say(result, [_outcome(*_against_nothing(tests, kind)) for kind in ("empty", "stubs")])
     os._exit(0)

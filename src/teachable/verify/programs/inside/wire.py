@@ -7,12 +7,16 @@ means. The reader of a hostile peer gets plain lists, dicts, strings and numbers
 from __future__ import annotations
 
 import os
-from typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_json: Any
 try:
-    from _json import encode_basestring_ascii, make_encoder, make_scanner
+    import _json
 except ImportError:  # another interpreter than CPython
-    make_scanner = None
+    _json = None
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 
@@ -31,9 +35,9 @@ class _Context:
     parse_constant = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}.__getitem__
 
 
-if make_scanner is not None:
-    _scan = make_scanner(_Context())
-    _encode = make_encoder(None, None, encode_basestring_ascii, None, ":", ",", False, False, True)
+if _json is not None:
+    _scan = _json.make_scanner(_Context())
+    _encode = _json.make_encoder(None, None, _json.encode_basestring_ascii, None, ":", ",", False, False, True)
 
     def dumps(value: Any) -> bytes:
         """JSON, in ASCII."""

@@ -1,8 +1,8 @@
 """Our side of the keeper process: start it, hand it jobs, and read how they ended.
 
-A keeper (`sandbox_keeper.py`) is started with the first job and stays. Each run has a socket of its own: the job goes to
-the keeper with one end of it, the result comes back over it, and closing our end kills the run. So a run needs no thread of
-ours, outlives the thread that started it, and ends when we do.
+A keeper (`keeper.py`) is started with the first job and stays. Each run has a socket of its own: the job goes to
+the keeper with one end of it, the result comes back over it, and closing our end kills the run. So a run needs no
+thread of ours, outlives the thread that started it, and ends when we do.
 
     this process ──control──► keeper ──fork──► supervisor of run 1 ──► bwrap ──► program
          └───────socket of run 1───────────────────────┘
@@ -10,6 +10,7 @@ ours, outlives the thread that started it, and ends when we do.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import json
@@ -23,10 +24,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from teachable.verify.programs.sandbox_job import Job, Ran, check_name
-from teachable.verify.programs.sandbox_profile import Profile
+from teachable.verify.programs.sandboxes.job import Job, Ran, check_name
+from teachable.verify.programs.sandboxes.profile import Profile
 
-_SCRIPT = Path(__file__).with_name("sandbox_keeper.py")
+_SCRIPT = Path(__file__).with_name("keeper.py")
 _PATIENCE_S = 60.0  # beyond the bound on wall time, before a supervisor that says nothing counts as lost
 _N_TRIES = 3  # a keeper that was killed costs another try
 _INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR")
@@ -62,7 +63,11 @@ class Running:
             (size,) = struct.unpack("!I", self._exactly(4))
             said = json.loads(self._exactly(size))
             stdout, stderr = self._exactly(said["stdout"]), self._exactly(said["stderr"])
-            files = {name: self._exactly(length) for name, length in zip(self._keep, said["files"], strict=True) if length >= 0}
+            files = {
+                name: self._exactly(length)
+                for name, length in zip(self._keep, said["files"], strict=True)
+                if length >= 0
+            }
         except (OSError, EOFError):
             return Ran("killed", None, b"", b"the process that supervised the program is gone", 0.0)
         return Ran(said["ended"], said["exit_code"], stdout, stderr, said["wall_s"], files)
@@ -87,6 +92,7 @@ class Keeper:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         os.register_at_fork(after_in_child=self._forget)
+        atexit.register(self.close)
 
     def start(self, job: Job, keep: Sequence[str] = ()) -> Running:
         """Hand a job over.
@@ -138,11 +144,23 @@ class Keeper:
             theirs.close()
         self._control = ours
 
+    def close(self) -> None:
+        """End the keeper and its runs, and wait for that; a later job gets a new one."""
+        with self._lock:
+            if self._control is not None:
+                self._control.close()
+            if self._process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_PATIENCE_S)
+            self._control = self._process = None
+
     def _forget(self) -> None:
         """After a fork, in the child: the keeper is the parent's."""
         self._lock = threading.Lock()
         if self._control is not None:
             self._control.close()
+        if self._process is not None:
+            self._process.returncode = 0  # nothing to wait for: it is no child of this process
         self._control = self._process = None
 
 

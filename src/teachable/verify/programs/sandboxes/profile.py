@@ -1,9 +1,9 @@
 """What a program sees inside: the arguments of `bwrap` and the environment, found out once for this machine.
 
-/usr and what /bin, /lib and their like are; of /etc only the linker's cache, alternatives, the time zone and the names of
-two users; the interpreter's installation at its own path; /proc of its own namespace without its first process; of /dev
-null, random and urandom (no terminal, no /dev/zero, whose mappings would be memory without an owner); and one tmpfs, on
-/tmp, in which lie the private folder, /tmp/work, and what /dev/shm points to.
+/usr and what /bin, /lib and their like are; of /etc only the linker's cache, alternatives, the time zone and the names
+of two users; the interpreter's installation at its own path; /proc of its own namespace without its first process; of
+/dev null, random and urandom (no terminal, no /dev/zero, whose mappings would be memory without an owner); and one
+tmpfs, on /tmp, in which lie the private folder, /tmp/work, and what /dev/shm points to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from teachable.errors import TeachableError
-from teachable.verify.programs import sandbox_seccomp
+from teachable.verify.programs.sandboxes import seccomp
 
 WORK = "/tmp/work"
 ENVIRONMENT: Mapping[str, str] = {
@@ -55,8 +55,8 @@ class Profile:
         users: the contents of /etc/passwd.
         seccomp: the system call filter, in hexadecimal digits.
         environment: the environment's variables.
-        hidden: paths in `interpreter` and `site` that user `uid` has no way to, so that the keeper, which is root then, has
-            to show them elsewhere first.
+        hidden: paths in `interpreter` and `site` that user `uid` has no way to, so that the keeper, which is root then,
+            has to show them elsewhere first.
     """
 
     bwrap: str
@@ -83,7 +83,7 @@ def bubblewrap() -> Profile:
     Raises:
         TeachableError: it is not Linux on x86_64 or aarch64, or there is no `bwrap`.
     """
-    filter_program = sandbox_seccomp.program(platform.machine())
+    filter_program = seccomp.program(platform.machine())
     if sys.platform != "linux" or filter_program is None:
         raise TeachableError(
             f"programs run only inside a sandbox, and there is none for {platform.system()} on {platform.machine()}",
@@ -118,12 +118,11 @@ def bubblewrap() -> Profile:
 
 def how_to_mend(is_root: bool) -> str:
     """What to do where bubblewrap is installed and yet can't run a program."""
-    container = "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+    options = " ".join(f"--security-opt {name}=unconfined" for name in ("seccomp", "apparmor", "systempaths"))
     kernel = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 kernel.unprivileged_userns_clone=1"
-    setting = "" if is_root else "as root: "
     return (
-        f"Allow user namespaces ({setting}{kernel}, those of the two that this kernel knows; in a container: {container}), "
-        f"bring bubblewrap up to 0.8 or newer, {_MEND_UNSAFE}"
+        f"Allow user namespaces ({'' if is_root else 'as root: '}{kernel}, those of the two that this kernel knows; "
+        f"in a container: docker run {options}), bring bubblewrap up to 0.8 or newer, {_MEND_UNSAFE}"
     )
 
 

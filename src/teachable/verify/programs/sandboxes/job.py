@@ -50,8 +50,8 @@ class Job:
     """One program to run.
 
     Attributes:
-        argv: the program and its arguments; "python" as the program means the interpreter that runs us. Others are looked
-            up in /usr/local/bin, /usr/bin and /bin, or in the private folder by a path such as "./main".
+        argv: the program and its arguments; "python" as the program means the interpreter that runs us. Others are
+            looked up in /usr/local/bin, /usr/bin and /bin, or in the private folder by a path such as "./main".
         files: contents by relative path; they are put into the private folder, executable, before the program starts.
         stdin: the standard input. It is a file: the program may leave it unread, or read it twice.
         bounds: what the program may use.
@@ -84,9 +84,9 @@ class Ran:
     """How a program ended, and what it left.
 
     Attributes:
-        ended: "exit" by itself, "signal" by a signal of its own making; the bound that it passed ("output" also for more
-            files than a folder may hold); or "killed": by `Running.kill`, or because it could not be run at all, and then
-            `stderr` says why.
+        ended: "exit" by itself, "signal" by a signal of its own making; the bound that it passed ("output" also for
+            more files than a folder may hold); or "killed": by `Running.kill`, or because it could not be run at all,
+            and then `stderr` says why.
         exit_code: the exit status; 127 where the command was not found; minus the signal's number; None when a bound or
             `kill` ended it.
         stdout: what it wrote, at most `output_kib`.
@@ -113,7 +113,9 @@ def check_name(name: str) -> None:
             mend="Give a relative path without '..', such as main.py",
         )
     if len(name.encode()) > 200:
-        raise TeachableError(f"the file name {name[:40]!r}... is too long", where="a program's files", mend="Shorten it")
+        raise TeachableError(
+            f"the file name {name[:40]!r}... is too long", where="a program's files", mend="Shorten it"
+        )
 
 
 def _is_plain(word: str) -> bool:

@@ -4,16 +4,17 @@ A list of what is refused: what reaches into other processes, makes namespaces o
 makes memory that no process is seen to hold (the supervisor adds up what processes hold):
 
 - tracing and reading other processes (ptrace, process_vm_*, pidfd_getfd, kcmp), performance events, bpf, keys;
-- mounts, namespaces (unshare, setns, clone with CLONE_NEW*; clone3, whose flags a filter can't see, is said not to exist,
-  and the C libraries fall back to clone);
+- mounts, namespaces (unshare, setns, clone with CLONE_NEW*; clone3, whose flags a filter can't see, is said not to
+  exist, and the C libraries fall back to clone);
 - io_uring, userfaultfd, file handles, kexec, modules, clocks, swap, host names, the kernel's log;
 - sockets of every family but AF_UNIX;
 - the ioctls that type into a terminal (TIOCSTI, TIOCLINUX);
-- memory without an owner: memfd_create, System V shared memory, semaphores and queues, POSIX queues, and mappings that are
-  shared and anonymous at once. Files in /dev/shm do instead (their tmpfs is bounded).
+- memory without an owner: memfd_create, System V shared memory, semaphores and queues, POSIX queues, and mappings that
+  are shared and anonymous at once. Files in /dev/shm do instead (their tmpfs is bounded).
 
-Refused calls fail with EPERM, those that libraries try and do without with ENOSYS. Another architecture's calls (32-bit,
-x32) kill the process. Numbers: the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
+Refused calls fail with EPERM, those that libraries try and do without with ENOSYS. Another architecture's calls
+(32-bit, x32) kill the process. Numbers: the kernel's arch/x86/entry/syscalls/syscall_64.tbl and
+include/uapi/asm-generic/unistd.h.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from dataclasses import dataclass
 
 _LOAD, _JUMP_EQUAL, _JUMP_OVER, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000
-_AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data; both machines are little endian
+_AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = (
+    0,
+    4,
+    16,
+)  # offsets in struct seccomp_data; both machines are little endian
 _X32_BIT = 0x40000000
 _NEW_NAMESPACE = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWTIME
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
@@ -49,11 +54,13 @@ class _Machine:
 
 # Numbers that every architecture shares, because the calls are newer than 2019.
 _NEW_REFUSED = {
-    "pidfd_getfd": 438, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
-    "mount_setattr": 442, "quotactl_fd": 443, "process_madvise": 440, "process_mrelease": 448, "set_mempolicy_home_node": 450,
-    "statmount": 457, "listmount": 458, "lsm_set_self_attr": 460, "open_tree_attr": 467,
+    "pidfd_getfd": 438, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+    "fspick": 433, "mount_setattr": 442, "quotactl_fd": 443, "process_madvise": 440, "process_mrelease": 448,
+    "set_mempolicy_home_node": 450, "statmount": 457, "listmount": 458, "lsm_set_self_attr": 460, "open_tree_attr": 467,
 }  # fmt: skip
-_NEW_ABSENT = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "clone3": 435, "memfd_secret": 447}
+_NEW_ABSENT = {
+    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "clone3": 435, "memfd_secret": 447,
+}  # fmt: skip
 
 _X86_64 = _Machine(
     token=0xC000003E,
@@ -118,16 +125,11 @@ def program(machine: str) -> bytes | None:
     lines += _on(found.clone, 0, [_step(_JUMP_BITS, _NEW_NAMESPACE, 0, 1), _fail(errno.EPERM)])
     for number in (found.socket, found.socketpair):
         lines += _on(number, 0, [_step(_JUMP_EQUAL, _AF_UNIX, 1, 0), _fail(errno.EPERM)])
-    lines += _on(found.ioctl, 1, [_step(_JUMP_EQUAL, _TIOCSTI, 1, 0), _step(_JUMP_EQUAL, _TIOCLINUX, 0, 1), _fail(errno.EPERM)])
-    lines += _on(
-        found.mmap,
-        3,
-        [
-            _step(_JUMP_BITS, _MAP_ANONYMOUS, 0, 2),
-            _step(_JUMP_BITS, _MAP_SHARED, 0, 1),  # set in MAP_SHARED and in MAP_SHARED_VALIDATE, not in MAP_PRIVATE
-            _fail(errno.EPERM),
-        ],
-    )
+    into_terminal = [_step(_JUMP_EQUAL, _TIOCSTI, 1, 0), _step(_JUMP_EQUAL, _TIOCLINUX, 0, 1)]
+    lines += _on(found.ioctl, 1, [*into_terminal, _fail(errno.EPERM)])
+    # MAP_SHARED's bit is set in MAP_SHARED_VALIDATE too, and not in MAP_PRIVATE.
+    without_owner = [_step(_JUMP_BITS, _MAP_ANONYMOUS, 0, 2), _step(_JUMP_BITS, _MAP_SHARED, 0, 1)]
+    lines += _on(found.mmap, 3, [*without_owner, _fail(errno.EPERM)])
     lines.append(_step(_RETURN, _ALLOW))
     return b"".join(lines)
 
