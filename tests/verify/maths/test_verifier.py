@@ -69,3 +69,45 @@ def test_from_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert found == [True] * 24
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        "{1,2}",
+        r"\{1,2\}",
+        "(1,2)",
+        "[1,2)",
+        r"(-\infty,3]",
+        "x+1",
+        "yes",
+        "(B)",
+        "B",
+        r"\frac{1}{2}",
+        r"\text{Monday}",
+        "5 cm",
+        "x=5",
+        "50%",
+        "2:3",
+        "3:30",
+        r"\begin{pmatrix}1\\2\end{pmatrix}",
+        "x>2",
+        r"90^\circ",
+        "no solution",
+        r"\emptyset",
+        "1, 2",
+        "y=2x+1",
+        "101_2",
+        r"2\pi",
+        r"A \cup B",
+        r"6\text{ units}",
+        r"\mathbb{R}",
+        r"\pm 2",
+        "5!",
+        "$5",
+        "[[1,2],[3,4]]",
+    ],
+)
+def test_it_accepts_gold_and_not_gold_with_a_letter_more(gold: str) -> None:
+    assert verdict(f"Answer: {gold}", gold).correct is True
+    assert verdict(f"Answer: {gold}q", gold).correct is False

@@ -7,8 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from teachable.errors import TeachableError
 from teachable.records import Prompt, Verdict
-from teachable.verify.programs import Bounds, Code
+from teachable.verify.programs import Bounds, Code, find_sandbox
+
+try:
+    find_sandbox()
+    WHY_NOT = ""
+except TeachableError as error:
+    WHY_NOT = str(error)
+needs_sandbox = pytest.mark.skipif(bool(WHY_NOT), reason=f"NO SANDBOX: no program was run. {WHY_NOT}")
 
 BOUNDS = Bounds(cpu_s=4.0, wall_s=6.0)
 

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.verify.programs.running import table, verdict
+from tests.verify.programs.running import needs_sandbox, table, verdict
+
+pytestmark = needs_sandbox
 
 MARKER = "ALL-TESTS-PASSED"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.verify.programs.running import verdict
+from tests.verify.programs.running import needs_sandbox, verdict
 
 from teachable.verify.programs import Bounds
 from teachable.verify.programs.inside.codec import Decoder, Encoder
+
+pytestmark = needs_sandbox
 
 TESTS = "assert f(3) == 9\nassert f(4) == 16"
 SHORT = Bounds(cpu_s=2.0, wall_s=2.0)

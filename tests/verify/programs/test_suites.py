@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.verify.programs.running import table, verdict
+from tests.verify.programs.running import needs_sandbox, table, verdict
+
+pytestmark = needs_sandbox
 
 SQUARE = "def f(x):\n    return x * x"
 CUBE = "def f(x):\n    return x ** 3"

@@ -8,12 +8,14 @@ import shutil
 import time
 
 import pytest
-from tests.verify.programs.running import verdict
+from tests.verify.programs.running import needs_sandbox, verdict
 
 from teachable.records import Prompt, Verdict
 from teachable.verify.programs import Bounds, Code
 from teachable.verify.programs.cases import same_output
 from teachable.verify.programs.program import program_in
+
+pytestmark = needs_sandbox
 
 SQUARE = "def f(x): return x * x"
 TESTS = "assert f(3) == 9\nassert f(4) == 16"

@@ -153,6 +153,8 @@ def _undecided(reference: str, attempt: str, right: Value, given: Value) -> Deci
     if isinstance(right, Unknown) or isinstance(given, Unknown):
         if isinstance(right, Unknown) and isinstance(given, Unknown) and _ungrouped(reference) == _ungrouped(attempt):
             return Decision(True, "the same text")
+        if _goes_on(_squeezed(reference), _squeezed(attempt)):
+            return Decision(False, "one answer goes on where the other ends")
         if any(isinstance(value, Words) for value in (right, given)):
             return Decision(False, "words against mathematics")
         if any(isinstance(value, Unknown) and value.why == SIDE_BY_SIDE for value in (right, given)):
@@ -164,6 +166,12 @@ def _undecided(reference: str, attempt: str, right: Value, given: Value) -> Deci
     if max(len(reference), len(attempt)) > MAX_CHARACTERS:
         return Decision(None, "could not tell: it is too long")
     return Decision(None, "could not tell", ask=True)
+
+
+def _goes_on(a: str, b: str) -> bool:
+    """Whether one text is the other with letters or digits more behind it."""
+    short, long = sorted((a, b), key=len)
+    return long.startswith(short) and long[len(short) :].isalnum()
 
 
 def _is_prose(text: str) -> bool:

@@ -16,9 +16,9 @@ _NAMED = re.compile(
     r"\b(?:option|choice|answer|alternative|part|letter|case)s?(?:\s(?:is|was))?:?\s{0,3}\W{0,4}([A-Ja-j])\b(?!')",
     re.IGNORECASE,
 )
-_BRACKETED = re.compile(r"\(\s?(?:\\(?:text|textbf|mathrm|mathbf)\s?\{\s?)?([A-Ja-j])\s?\}?\s?\)")
+_BRACKETED = re.compile(r"\(\s?(?:\\(?:text|textbf|mathrm|mathbf)\s?\{\s?)?([A-Ja-j])\s?\}?\s?\)(?!\w)")
 _LEADING = re.compile(rf"{_WRAPPED}([A-J])\s?(?:[.):]|\}})\s?\)?(?:\s|\Z|\*)")
-_ALONE = re.compile(r"(?<![\w\\^_'])([A-J])(?![\w'^_]|\s?[=+*/(-])")
+_ALONE = re.compile(r"(?<![\w\\^_'])([A-J])(?![\w'^_]|\s?[=+*/(-]|\)\w)")
 _ARTICLE = re.compile(r"\A\s[a-z]")
 
 

@@ -47,6 +47,8 @@ _DENIED = re.compile(
 )
 _ASIDE = re.compile(r"\s\((?=[^()]*[A-Za-z]{3})[^()]{3,300}\)[\s.,;:!*]*\Z")
 _HIDE = re.compile(r"\\[A-Za-z]+\s?\{[^{}]*\}|\\[A-Za-z]+|\$[^$]*\$")
+_PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}(?![A-Za-z])")
+_TEXT = re.compile(r"\\text(?:bf|rm|it)?\s?\{([^{}]{0,300})\}")
 _TEX = re.compile(r"\\[A-Za-z]+|[{}$\\*]")
 
 
@@ -58,6 +60,16 @@ def without_tex(text: str) -> str:
 def is_prose(text: str) -> bool:
     """Whether a line holds words that no bare answer has."""
     return _PROSE.search(_HIDE.sub(" ", text[:_MAX_LINE])) is not None
+
+
+def unwrapped(text: str) -> str:
+    r"""A text with the words of \text{..} as plain words."""
+    return _TEXT.sub(r" \1 ", text)
+
+
+def has_words(text: str) -> bool:
+    """Whether two words or more stand in a line outside of its formulas."""
+    return len(_PLAIN_WORD.findall(_HIDE.sub(" ", text[:_MAX_LINE]))) > 1
 
 
 def without_aside(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence as Several
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from teachable.verify.maths import numeric, regions, words
 from teachable.verify.maths.algebra import INFINITY, ONE, Arithmetic, Atom, I, Ratio, Sum, ratio_of, ratio_of_atom
@@ -17,16 +17,25 @@ from teachable.verify.maths.limits import Unread
 from teachable.verify.maths.tokens import Token
 from teachable.verify.maths.values import Interval, Named, Region, Relation, Scalar, Sequence, Value, Words
 
-if TYPE_CHECKING:
-    from teachable.verify.maths.reader import Reader
-
 _DERIVATIVE = re.compile(r"frac(?:d[A-Za-z]|d\^(\d)[A-Za-z])d[A-Za-z](?:\^\1)?")
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 _INEQUALITIES = frozenset(("<", ">", "<=", ">=", "!="))
 _NUMBER_SETS = {"Z": Words("integers"), "N": Words("natural numbers"), "Q": Words("rational numbers")}
 
 
-def relation(parts: list[list[Token]], signs: list[str], reader: Reader) -> Value:
+class TermReader(Protocol):
+    """What is needed of `reader.Reader`: it reads the terms that the relation signs part."""
+
+    arithmetic: Arithmetic
+
+    def part(self, tokens: list[Token]) -> Value: ...
+
+    def term(self, tokens: list[Token]) -> Value: ...
+
+    def expression(self, tokens: Several[Token]) -> Ratio: ...
+
+
+def relation(parts: list[list[Token]], signs: list[str], reader: TermReader) -> Value:
     """What terms joined by relation signs are.
 
     Raises:
@@ -96,7 +105,7 @@ def name_of(tokens: list[Token]) -> str | None:
     return None
 
 
-def _equality(parts: list[list[Token]], signs: list[str], reader: Reader) -> Value:
+def _equality(parts: list[list[Token]], signs: list[str], reader: TermReader) -> Value:
     name = name_of(parts[0])
     if name is not None:
         about = next((i for i, sign in enumerate(signs) if sign == "~" and i > 0), len(signs))
@@ -148,7 +157,7 @@ def _is_call(side: Ratio) -> bool:
     return k == 1 and atom.kind == "call" and atom.args[0] not in ("ln", "fact")
 
 
-def _named(name: str, name_tokens: list[Token], value_tokens: list[Token], reader: Reader) -> Value:
+def _named(name: str, name_tokens: list[Token], value_tokens: list[Token], reader: TermReader) -> Value:
     value = reader.term(value_tokens)
     if name.startswith(("words:", "call:")) or not isinstance(value, Scalar):
         return Named(name, value)
@@ -168,7 +177,7 @@ def equation(left: Ratio, right: Ratio, arithmetic: Arithmetic) -> Relation:
     return Relation("=", Ratio({term: c / lead for term, c in rest.items()}))
 
 
-def _inequality(parts: list[list[Token]], signs: list[str], reader: Reader) -> Value:
+def _inequality(parts: list[list[Token]], signs: list[str], reader: TermReader) -> Value:
     arithmetic = reader.arithmetic
     values = [reader.term(part) for part in parts]
     if not all(isinstance(value, Scalar) for value in values):

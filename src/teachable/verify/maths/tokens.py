@@ -65,7 +65,7 @@ class _Reader:
         self.groups: list[bool] = []
         self.spaced = False
         self.found: list[Token] = []
-        self.is_maths = _FORMULA.search(text) is not None
+        self.is_maths = _FORMULA.search(text) is not None or (len(text) == 2 and text.lower() != "no")
         self.is_wide = _WIDE_COMMA.search(text) is not None
 
     def read(self) -> list[Token]:
@@ -142,7 +142,8 @@ class _Reader:
         follows = {"number": "number", "close": "number", "words": "word"}.get(before.kind, "") if before else ""
         if before is not None and before.text == "\\pi" and self.spaced:
             follows = "number"
-        for kind, text in lexicon.split(run, self.is_maths, follows):
+        is_inch = run == "in" and self.spaced and follows == "number"
+        for kind, text in [("words", run)] if is_inch else lexicon.split(run, self.is_maths, follows):
             self.add(kind, text)
             self.spaced = False
         self.at += len(run)

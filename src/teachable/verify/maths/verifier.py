@@ -48,10 +48,11 @@ class Math:
             return await self._several(reference, final.answers, answer)
         if final.hedged and not _has_several(reference):
             return Verdict(False, answer, "the answer offers alternatives")
-        for tried in _readings(attempt, final, reference):
-            equal, reason = await self._equal(reference, tried)
-            return Verdict(equal, tried, reason)
-        return Verdict(False, answer, "no expression in the last line")
+        tried = _reading(attempt, final, reference)
+        equal, reason = await self._equal(reference, tried)
+        if equal is False and tried.endswith("!") and tried != final.answers[0]:  # a mark of joy, no factorial
+            equal, reason = await self._equal(reference, tried.rstrip("!"))
+        return Verdict(equal, tried, reason)
 
     async def _several(self, reference: str, answers: tuple[str, ...], shown: str) -> Verdict:
         """Several boxes: equal to each other and the reference, or together the reference's several values."""
@@ -85,27 +86,28 @@ def _references(answer: str) -> tuple[str, ...]:
     return (answer.strip(),)
 
 
-def _readings(attempt: str, final: extract.Final, reference: str) -> list[str]:
+def _reading(attempt: str, final: extract.Final, reference: str) -> str:
     """What to compare: the answer whole where it is one, else the likeliest expression in it."""
     answer = final.answers[0]
     if letters.letter_of(reference) is not None:
-        return [answer]
+        return answer
     whole = attempt.strip()
     if final.how == "line" and len(whole) < 500 and whole != answer and not phrases.is_prose(whole) and _is_read(whole):
-        return [whole]
+        return whole
     if not phrases.is_prose(answer) and _is_read(answer):
-        return [answer]
+        return answer
     if _same_words(reference, answer):
-        return [reference]
+        return reference
     plain = phrases.without_aside(answer)
     if plain != answer and _is_read(plain):
-        return [plain]
+        return plain
     if final.how != "line" and _is_read(answer):
-        return [answer]
-    for tried in phrases.candidates(answer):
-        if _is_read(tried):
-            return [tried]
-    return [answer]
+        return answer
+    said = phrases.unwrapped(answer)
+    if not (phrases.is_prose(said) or phrases.has_words(said)):
+        return answer
+    answer = said
+    return next(filter(_is_read, phrases.candidates(answer)), answer)
 
 
 _POLAR = frozenset(("yes", "no", "true", "false"))
@@ -117,11 +119,13 @@ def _same_words(reference: str, line: str) -> bool:
         value = read(reference)
     except TooLarge:
         return False
-    if not isinstance(value, Words):
+    if not isinstance(value, Words) or not value.text:
         return False
     from_line = words.folded(phrases.without_tex(line[-2_000:])).split()
     wanted = value.text.split()
     n = len(wanted)
+    if not from_line:
+        return False
     if wanted[0] in _POLAR and n == 1:
         return from_line[0] in wanted and len(_POLAR & set(from_line)) == 1
     ends = [len(from_line)] if n == 1 else range(len(from_line), n - 1, -1)

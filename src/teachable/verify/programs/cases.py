@@ -77,7 +77,7 @@ def command_of(meta: Mapping[str, Any], site_packages: bool) -> Command:
     """How to run the program, out of a prompt's `meta` (`file`, `compile`, `command`); Python where it says nothing."""
     file = str(meta.get("file") or "main.py")
     alone = () if site_packages else ("-S",)
-    run = _words(meta.get("command")) or ("python", "-I", *alone, "-X", "utf8", file)
+    run = _words(meta.get("command")) or ("python", "-s", *alone, "-X", "utf8", file)
     return Command(file, _words(meta.get("compile")), run)
 
 

@@ -11,7 +11,7 @@ _INSIDE = Path(__file__).resolve().parent / "inside"
 _PACKAGE = "teachable.verify.programs.inside"
 _SHARED = ("wire", "codec", "operations")
 _SIDES = {
-    "solution": (*_SHARED, "solution"),
+    "solution": (*_SHARED, "classes", "solution"),
     "suite": ("record", *_SHARED, "link", "rules", "mirrors", "exports", "marks", "usual", "suite"),
 }
 _BOOT = """

@@ -24,7 +24,8 @@ from teachable.verify.programs.rewriting import Tests
 from teachable.verify.programs.sandbox import Bounds, Job, Sandbox
 
 _BRIDGE, _RESULT = 10, 11
-_PYTHON = ("python", "-I", "-S", "-X", "utf8", "main.pyc")
+# Not `-I`: the sandbox has cleared the environment, and what it sets there (a fixed hash seed) should hold.
+_PYTHON = ("python", "-s", "-P", "-S", "-X", "utf8", "main.pyc")
 _MAX_RESULT_BYTES = 256 * 1024
 _GRACE_S = 5.0  # what the tests' process may go on for after the program's was ended
 _PROBE_S = 10.0  # for finding out, after everything has passed, whether the tests can fail at all

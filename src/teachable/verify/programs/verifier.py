@@ -3,7 +3,11 @@
 How the tests are run without the program being able to pass them by anything but its results is said in `suites`,
 `inside/rules` and `inside/exports`. A verdict is False where the program is at fault (wrong, too slow, too large,
 caught cheating), None where the tests are (they do not compile, they can't fail, the bridge can't express them), and
-True only if every assertion was evaluated and holds.
+True only if every assertion that was reached holds, and one was.
+
+What it does not protect against, as no test could: tests that are too weak; helpers that tests use and leave to the
+program; a class that calls all its own objects equal; an argument that the program keeps and the tests change later
+(it keeps a copy). Tests that need one process with the program (files, a patched clock) can't be told where they fail.
 """
 
 from __future__ import annotations

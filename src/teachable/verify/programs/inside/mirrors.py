@@ -14,6 +14,7 @@ import types
 
 from teachable.verify.programs.inside.codec import CodecError, imported
 from teachable.verify.programs.inside.link import Link
+from teachable.verify.programs.inside.operations import RUN
 from teachable.verify.programs.inside.record import Untold
 from teachable.verify.programs.inside.rules import About, Rules
 
@@ -29,7 +30,10 @@ _LIBRARY_TYPES = ("collections", "fractions", "decimal", "datetime")
 _LIBRARY_EXCEPTIONS = ("json.decoder", "decimal", "re", "asyncio.exceptions", "struct", "binascii", "zlib", "queue")
 _NEVER_IMPORTED = {"antigravity", "this", "idlelib", "turtle", "turtledemo", "__main__", "test", "tests", "teachable"}
 _NOT_FOLLOWED = {"__dataclass_fields__", "__signature__", "__wrapped__", "__reduce__", "__reduce_ex__"}
-_NOT_FOLLOWED |= {"__array_interface__", "__array_struct__", "__array__"}
+# What libraries on the tests' side would ask an object for, and then believe.
+_PROTOCOLS = ("__array", "__torch", "__cuda", "__dlpack", "__dataframe", "__arrow", "__numpy")
+_FOLLOWED = {"name", "qualname", "doc", "module", "dict", "annotations", "defaults", "kwdefaults", "code", "closure"}
+_FOLLOWED |= {"self", "func", "slots", "members", "version", "init", "call", *RUN}
 
 _link: Link
 _mirrors: Mirrors
@@ -115,12 +119,16 @@ class Mirror(metaclass=MirrorType):
 class Function:
     """A function or method in the program's process."""
 
-    def __init__(self, number: int, name: str) -> None:
+    def __init__(self, number: int, name: str, owner: Any = None) -> None:
         object.__setattr__(self, "_mirror_number", number)
         object.__setattr__(self, "_mirror_name", name)
+        object.__setattr__(self, "_mirror_owner", owner)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        return _link.request("call", self._mirror_number, args, keywords)
+        result = _link.request("call", self._mirror_number, args, keywords)
+        if self._mirror_owner is None:
+            return result
+        return _mirrors.rules.method_result(self._mirror_owner, result, bool(args or keywords))
 
     def __getattr__(self, name: str) -> Any:
         return _mirrors.attribute(self, name)
@@ -173,14 +181,20 @@ class Mirrors:
 
     def attribute(self, value: Any, name: str) -> Any:
         """An attribute, from the program."""
-        if name in _NOT_FOLLOWED:
+        if name in _NOT_FOLLOWED or name.startswith(_PROTOCOLS):
             raise Untold(f"the tests look at {name} of something of the program's")
-        return self._link.request("attr", self.number(value), name)
+        if name[:2] == "__" == name[-2:] and name[2:-2] not in _FOLLOWED:
+            raise AttributeError(name)
+        found = self._link.request("attr", self.number(value), name)
+        if type(found) is Function and type(type(value)) is MirrorType:
+            return Function(self.number(found), found._mirror_name, value)
+        return found
 
     def named(self, name: str, value: Any) -> Any:
         """Note that the tests name a class, in the way in which classes are named."""
         if type(value) is MirrorType and name[:1].isupper():
             self._about[value].asked = True
+            self.rules.about_classes = True
         return value
 
     def from_form(self, form: list[Any]) -> Any:

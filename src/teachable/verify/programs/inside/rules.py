@@ -9,6 +9,7 @@ different: whatever it is asked, the program answers, and it may answer to pleas
 - Calculating with plain data (`f(x) - 1.5`) tells the program the number that is expected. Objects of a class that the
   tests name (`Vector(1, 2) * 2`) may do it, as long as what comes out is an object again, and that one's truth, number
   or size are no longer believed. For any other object it is a TypeError, as if its class had no such operator.
+- The same holds for a method that is given arguments (`f(x).equals(expected)`).
 - Two objects of the program's: its class decides, unless it claims to equal an object that it has never seen.
 
 "Not believed" is `Untold` where an honest program may have such objects (its class is named by the tests, or belongs to
@@ -59,6 +60,7 @@ class Rules:
         self._about = about
         self._number = number
         self._tainted: set[int] = set()
+        self.about_classes = False  # the tests name a class, so methods of the program's own classes are what they test
         self.is_mirror: Callable[[Any], bool]
 
     def method(self, name: str) -> Callable[..., Any]:
@@ -124,6 +126,23 @@ class Rules:
             result = self._ask(name, this, other, *more)
             return self._taint(None if type(result) is bool else result)
         raise Untold(f"an object of class {about.name} calculates with plain data by its own rules")
+
+    def method_result(self, this: Any, result: Any, told: bool) -> Any:
+        """What a method of an object gives; `told`: it was given arguments, which may be what is expected.
+
+        Where the tests name a class, methods are what they are about. Else `f(x).equals(expected)` is not believed.
+        """
+        tainted = self._number(this) in self._tainted
+        about = self._about(this)
+        believed = about.asked or (about.own and self.about_classes)
+        if self.is_mirror(result):
+            if tainted or (told and not believed):
+                self._tainted.add(self._number(result))
+        elif tainted and isinstance(result, bool | int | float):
+            raise Untold("an object of the program's is asked for its value after it was told a value")
+        elif told and type(result) is bool and not believed:
+            raise Untold(f"an object of class {about.name} says itself whether plain data suits it")
+        return result
 
     def _taint(self, result: Any) -> Any:
         """A result of which the program knew what it would be compared with."""

@@ -14,6 +14,16 @@ import sys
 import types
 from _thread import RLock
 
+from teachable.verify.programs.inside.classes import (
+    IMMUTABLE,
+    LIBRARY_EXCEPTIONS,
+    LIBRARY_PLAIN,
+    LIBRARY_TYPES,
+    MUTABLE,
+    immutable_root,
+    plain_root,
+    special_names,
+)
 from teachable.verify.programs.inside.codec import CodecError, Decoder, Encoder
 from teachable.verify.programs.inside.operations import RUN
 from teachable.verify.programs.inside.wire import Wire, WireError, dumps
@@ -25,10 +35,6 @@ if TYPE_CHECKING:
 
 MODULE = "solution"
 MAX_OUTPUT = 1 << 20
-
-IMMUTABLE = (int, float, complex, str, bytes, tuple, frozenset)
-LIBRARY_EXCEPTIONS = ("json.decoder", "decimal", "re", "asyncio.exceptions", "struct", "binascii", "zlib", "queue")
-_LIBRARY_TYPES = ("collections", "fractions", "decimal", "datetime")
 
 
 class Program:
@@ -125,10 +131,10 @@ class Program:
         if isinstance(value, BaseException):
             base = [[self.try_encode(item) for item in value.args], _text(value)]
         else:
-            root = _immutable_root(kind)
+            root = immutable_root(kind)
             if root is not None:
                 base = [self.encode(root.__new__(root, root.__str__(value) if root is str else value))]
-        return ["o", self.number(value), self.class_form(kind), base]
+        return ["o", self.number(value), self.class_form(kind, isinstance(value, BaseException)), base]
 
     def try_encode(self, value: Any) -> Any:
         """The form of a part of an exception; of what can't cross, its text."""
@@ -137,13 +143,15 @@ class Program:
         except CodecError:
             return _text(value)
 
-    def class_form(self, kind: type) -> Any:
-        """A class by name where the tests have it too, else by number, with all about it the first time."""
+    def class_form(self, kind: type, by_name: bool = True) -> Any:
+        """A class by name where the tests have it too (unless it is to be mirrored), else by number, with all about it
+        the first time.
+        """
         name, module = kind.__name__, kind.__module__
-        if getattr(builtins, name, None) is kind:
+        if by_name and getattr(builtins, name, None) is kind:
             return ["T", name]
         exception = issubclass(kind, BaseException)
-        if module in (LIBRARY_EXCEPTIONS if exception else _LIBRARY_TYPES):
+        if by_name and module in (LIBRARY_EXCEPTIONS if exception else LIBRARY_TYPES):
             return ["S", module, name]
         number = self.number(kind)
         if number in self.classes:
@@ -153,11 +161,11 @@ class Program:
             "name": name,
             "module": module,
             "bases": [self.class_form(base) for base in kind.__bases__ if base is not object],
-            "special": _special_names(kind),
-            "meta": _special_names(type(kind)) if type(kind) is not type else [],
+            "special": special_names(kind),
+            "meta": special_names(type(kind)) if type(kind) is not type else [],
             "unhashable": kind.__hash__ is None,
-            "plain": _plain_root(kind),
-            "value": _immutable_root(kind) is not None,
+            "plain": plain_root(kind),
+            "value": immutable_root(kind) is not None,
         }
         return ["k", number, about]
 
@@ -216,7 +224,7 @@ class Program:
         tests may change it; elsewhere arguments that come back are sent as what they are, the tests' own.
         """
         holds = request[0] == "attr" or (request[0] == "op" and request[2] == "getitem")
-        if holds and type(value) in (*_MUTABLE, _deque()):
+        if holds and type(value) in (*MUTABLE, _deque()):
             return ["live", [self.number(value), self.encode(value)]]
         return ["ok", self.encode(value, keep if self.by_reference else None)]
 
@@ -273,7 +281,11 @@ def _attribute(program: Program, number: int, name: str) -> Any:
 
 def _plain(program: Program, number: int) -> Any:
     value = program.objects[number]
-    root = next(root for root in type(value).__mro__ if root in (*IMMUTABLE, *_MUTABLE))
+    for root in type(value).__mro__:
+        if root.__module__ in LIBRARY_TYPES and root.__name__ in LIBRARY_PLAIN:
+            return LIBRARY_PLAIN[root.__name__](root, value)
+        if root in (*IMMUTABLE, *MUTABLE):
+            break
     return root(root.__iter__(value)) if root in (list, set) else root(value)
 
 
@@ -322,7 +334,6 @@ _REQUESTS: dict[str, Callable[..., Any]] = {
     "delglobal": lambda program, _, name: delattr(program.module, name),
 }
 
-_MUTABLE = (list, dict, set, bytearray)
 _FUNCTIONS = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -331,35 +342,6 @@ _FUNCTIONS = (
     type(str.join),
     type(object().__str__),
 )
-_COMPARED = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge", "hash"}
-_COMPARED |= {"radd", "rsub", "rmul", "getitem", "len", "iter", "contains", "bool", "abs", "neg", "float", "int"}
-
-
-def _special_names(kind: type) -> list[str]:
-    """The special methods of a class that come from neither `object` nor a builtin exception nor `type`."""
-    found: set[str] = set()
-    for base in kind.__mro__:
-        if base is object or base is type or (base.__module__ == "builtins" and issubclass(base, BaseException)):
-            continue
-        found.update(name[2:-2] for name, value in vars(base).items() if name[:2] == "__" and value is not None)
-    return sorted(found & (RUN.keys() | {"call"}))
-
-
-def _plain_root(kind: type) -> str:
-    """The builtin whose data an instance holds, empty where it holds none."""
-    return next((root.__name__ for root in kind.__mro__ if root in (*IMMUTABLE, *_MUTABLE)), "")
-
-
-def _immutable_root(kind: type) -> Any:
-    """The immutable builtin that a class adds nothing to but names (a named tuple, an IntEnum), else None."""
-    for base in kind.__mro__:
-        if base in IMMUTABLE:
-            return base
-        if base.__module__ == "enum":
-            continue
-        if any(f"__{name}__" in vars(base) for name in _COMPARED):
-            return None
-    return None
 
 
 def _is_async(function: Any) -> bool:

@@ -202,7 +202,7 @@ def spawn_plain(run: Run, inside: dict[int, int], gate: int) -> None:
     run.folder = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY)
     argv, supervisor = program(run), os.getpid()
     environment = {**run.config["environment"], "HOME": run.path, "TMPDIR": run.path}
-    run.child = os.fork()
+    run.child = run.group = os.fork()
     if run.child == 0:
         try:
             os.setsid()
@@ -242,8 +242,10 @@ def arrange(wanted: dict[int, int]) -> None:
 
 def enter(run: Run, info: int) -> None:
     """Take hold of the namespace from outside, while bubblewrap waits before the program."""
-    said = b""
+    said, until = b"", time.monotonic() + _SETUP_S
     while not said.rstrip().endswith(b"}"):
+        if not select.select([info], [], [], _SETUP_S)[0]:
+            raise NotStartedError("bubblewrap says nothing")
         part = os.read(info, 4096)
         if not part:
             raise NotStartedError(complaint(run))
@@ -251,7 +253,7 @@ def enter(run: Run, info: int) -> None:
     os.close(info)
     run.first = json.loads(said)["child-pid"]
     run.first_fd = os.pidfd_open(run.first)
-    root, until = f"/proc/{run.first}/root", time.monotonic() + _SETUP_S
+    root = f"/proc/{run.first}/root"
     while not os.path.exists(f"{root}/{run.sign}"):  # until then, its root is that of the machine, or a half-built one
         if select.select([run.child_fd, run.first_fd], [], [], _GLANCE_S)[0]:
             raise NotStartedError(complaint(run))
@@ -318,9 +320,10 @@ def destroy(run: Run) -> None:
             signal.pidfd_send_signal(run.first_fd, signal.SIGKILL)
         select.select([run.first_fd], [], [])  # a namespace's first process ends last
         run.first = 0
-    if not run.config["bwrap"] and run.child:
+    if run.group:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(run.child, signal.SIGKILL)
+            os.killpg(run.group, signal.SIGKILL)
+        run.group = 0
     if run.child:
         with contextlib.suppress(ProcessLookupError):
             os.kill(run.child, signal.SIGKILL)

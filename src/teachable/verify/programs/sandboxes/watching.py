@@ -41,6 +41,7 @@ class Run:
     proc: int = -1  # the namespace's /proc
     child: int = 0  # bubblewrap, or the plain process
     child_fd: int = -1  # its pidfd, under Linux
+    group: int = 0  # the process group of a plain process
     first: int = 0  # the namespace's first process
     first_fd: int = -1  # its pidfd
     keeper_fd: int = -1  # the keeper's pidfd, under Linux
@@ -111,7 +112,7 @@ def watch(run: Run) -> None:
                 poller.unregister(number)
         if ready & users:
             run.ended = run.ended or "killed"  # whoever started the run has hung up, or is gone
-        elif run.child_fd in ready or (run.child_fd < 0 and _has_ended(run.child)):
+        elif run.child_fd in ready or (run.child_fd < 0 and _has_ended(run)):
             break
         now = time.monotonic()
         if now >= next_look and not run.ended:
@@ -120,9 +121,12 @@ def watch(run: Run) -> None:
     run.wall_s = time.monotonic() - run.began
 
 
-def _has_ended(child: int) -> bool:
-    """Whether a child has ended, without taking its exit status away."""
-    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+def _has_ended(run: Run) -> bool:
+    """Whether the child has ended, where there is no descriptor that would say so; then it is buried."""
+    pid, status = os.waitpid(run.child, os.WNOHANG)
+    if pid:
+        run.child, run.exit_code = 0, os.waitstatus_to_exitcode(status)
+    return bool(pid)
 
 
 def collect(run: Run, number: int) -> bool:
