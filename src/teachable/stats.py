@@ -17,7 +17,6 @@ of those, and is wider exactly where three seeds say little. That is why it is t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal, TypeAlias

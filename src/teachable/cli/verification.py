@@ -255,7 +255,7 @@ def _reasons(stats: Mapping[str, Any]) -> str:
     width = max((len(f"{one['rows']:,}") for one in shown), default=0)
     lines = []
     for one in shown:
-        reason = one["reason"]
+        reason = one["reason"].removeprefix("could not tell: ")
         short = reason if len(reason) <= MAX_REASON_CHARS else f"{reason[: MAX_REASON_CHARS - 3]}..."
         lines.append(f"{one['rows']:>{width},}  {words[one['correct']]}: {short}")
     return "\n".join(["most frequent reasons", *lines])

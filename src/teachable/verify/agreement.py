@@ -1,7 +1,7 @@
 """Do answers agree, in the sense of the verifier that decides their prompt? For votes over answers already extracted.
 
-A verifier that has no vote of its own (`gym`, `code`, `judge`, or one of the user's) votes as `exact` does: by normalised
-text.
+A verifier that has no vote of its own (`gym`, `code`, `judge`, or one of the user's) votes as `exact` does: by
+normalised text.
 """
 
 from __future__ import annotations

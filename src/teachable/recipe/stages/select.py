@@ -62,8 +62,7 @@ def _attempts(probed: Path, estimates: list[Estimate], verifiers: Mapping[str, s
     majority = {estimate.prompt_id: estimate.key for estimate in estimates if estimate.key_source == MAJORITY}
     return [
         replace(attempt, correct=True)
-        if attempt.prompt_id in majority
-        and agrees(attempt, majority[attempt.prompt_id], verifiers[attempt.prompt_id])
+        if attempt.prompt_id in majority and agrees(attempt, majority[attempt.prompt_id], verifiers[attempt.prompt_id])
         else attempt
         for attempt in read_records(probed / "attempts.parquet", Attempt)
     ]

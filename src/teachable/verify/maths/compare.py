@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from teachable.verify.maths import inequalities, numeric, regions, relations
-from teachable.verify.maths.algebra import LOG_UNIT, ONE, Arithmetic, Atom, Ratio, Rational, Sum, ratio_of
+from teachable.verify.maths.algebra import LOG_UNIT, ONE, PI, Arithmetic, Atom, Ratio, Rational, Sum, ratio_of
 from teachable.verify.maths.limits import MAX_ITEMS, TooLarge
 from teachable.verify.maths.values import (
     Decimal,
@@ -86,6 +86,7 @@ def _scalars(a: Scalar, b: Scalar, arithmetic: Arithmetic) -> bool | None:
 
 def _plain_scalars(a: Scalar, b: Scalar, arithmetic: Arithmetic) -> bool | None:
     """Two expressions with their units, percent signs and decimals."""
+    a, b = _in_radians(a, b, arithmetic), _in_radians(b, a, arithmetic)
     left, right = a.ratio, b.ratio
     if a.unit is not None and b.unit is not None:
         factors = _conversion(a.unit, b.unit)
@@ -102,6 +103,17 @@ def _plain_scalars(a: Scalar, b: Scalar, arithmetic: Arithmetic) -> bool | None:
             b = _times(b, Fraction(1, 100), arithmetic)
         return _ratios(a.ratio, b.ratio, a.decimal, b.decimal, arithmetic) or answer
     return answer
+
+
+def _in_radians(a: Scalar, b: Scalar, arithmetic: Arithmetic) -> Scalar:
+    """Degrees as radians where the other side is in radians, or is a multiple of pi without a unit."""
+    degrees, radians = (("degree", 1),), (("angle", 1),)
+    if a.unit is None or a.unit.dimensions != degrees:
+        return a
+    if b.unit.dimensions != radians if b.unit is not None else not b.ratio.has(PI):
+        return a
+    turned = arithmetic.multiply(arithmetic.multiply(a.ratio, ratio_of(Fraction(1, 180))), Ratio({((PI, 1),): 1}))
+    return Scalar(turned, unit=b.unit)
 
 
 def _conversion(a: Unit, b: Unit) -> tuple[Fraction, Fraction] | None:

@@ -24,6 +24,8 @@ from teachable.verify.maths.limits import TooLarge
 _AGREE = 1e-10
 _DIFFER = 1e-6
 _MIN_POINTS = 5
+_LONGEST_NUMBER = 10**10
+_LARGEST_CONSTANT = 1e9  # near-integers such as e^(pi sqrt(163)) differ from one by less than doubles hold
 _BASES = (0.3719, 1.4142857, 2.7391, -0.6173, -1.8317, 5.2713, 0.9137, -3.4519, 11.317, 0.0471, 1.9173, -0.2391)
 _WHOLES = (1, 2, 3, 4, 5, 7)
 _STEP = 0.61803398875
@@ -42,6 +44,7 @@ def equal_everywhere(a: Ratio, b: Ratio, arithmetic: Arithmetic) -> bool | None:
         TooLarge: the evaluation would take too much work.
     """
     letters = sorted(a.letters() | b.letters())
+    agreed = None if _is_extreme(a) or _is_extreme(b) else True
     is_complex = a.has(I) or b.has(I)
     lib: ModuleType = cmath if is_complex else math
     n_agree = 0
@@ -62,9 +65,20 @@ def equal_everywhere(a: Ratio, b: Ratio, arithmetic: Arithmetic) -> bool | None:
         if noise > 1e-3 * size and size > 0:
             continue
         n_agree += 1
-    if not letters:
-        return True if n_agree else None
-    return True if n_agree >= _MIN_POINTS else None
+    if not letters and size > _LARGEST_CONSTANT:
+        return None
+    return agreed if n_agree >= (_MIN_POINTS if letters else 1) else None
+
+
+def _is_extreme(a: Ratio) -> bool:
+    """Whether numbers in it are so long that doubles may agree by their rounding alone."""
+    for terms in (a.top, a.bottom):
+        for term, c in terms.items():
+            if max(abs(c.numerator), c.denominator) > _LONGEST_NUMBER:
+                return True
+            if any(isinstance(inner, Ratio) and _is_extreme(inner) for atom, _ in term for inner in atom.args):
+                return True
+    return False
 
 
 def differ_by_number(a: Ratio, b: Ratio, arithmetic: Arithmetic) -> bool | None:

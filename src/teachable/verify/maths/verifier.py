@@ -10,7 +10,10 @@ not tell.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from teachable.records import Prompt, Verdict
 from teachable.verify import extract
@@ -19,13 +22,18 @@ from teachable.verify.maths.limits import TooLarge
 from teachable.verify.maths.reader import read
 from teachable.verify.maths.values import Named, Region, Sequence, Unknown, Value, Words
 
+MOST_ASKED = 3  # boxes that math-verify is asked about
+
+_Outcome = TypeVar("_Outcome")
+Steps: TypeAlias = Generator[tuple[str, str], workers.Reply, _Outcome]  # a pair for math-verify -> its reply
+
 
 @dataclass(frozen=True)
 class Math:
     """Equality of mathematical answers.
 
     Args:
-        limit_s: how long math-verify may take over a pair that our own arithmetic does not decide, in seconds.
+        limit_s: how long math-verify may take over an attempt that our own arithmetic does not decide, in seconds.
     """
 
     limit_s: float = equality.LIMIT_S
@@ -34,47 +42,95 @@ class Math:
 
     async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
         """True, False, or None where it could not be told in time or within the bounds (see `limits`)."""
-        if prompt.answer is None or not prompt.answer.strip():
-            return Verdict(None, None, "there is no reference answer")
-        references = _references(prompt.answer)
-        final = extract.final(attempt)
-        if final.refused:
-            return Verdict(False, final.answers[-1] if final.answers else None, final.refused)
-        if not final.answers:
-            return Verdict(False, None, extract.NO_ANSWER)
-        reference = references[0] if len(references) == 1 else ", ".join(references)
-        answer = ", ".join(final.answers)
-        if len(final.answers) > 1:
-            return await self._several(reference, final.answers, answer)
-        if final.hedged and not _has_several(reference):
-            return Verdict(False, answer, "the answer offers alternatives")
-        tried = _reading(attempt, final, reference)
-        equal, reason = await self._equal(reference, tried)
-        if equal is False and tried.endswith("!") and tried != final.answers[0]:  # a mark of joy, no factorial
-            equal, reason = await self._equal(reference, tried.rstrip("!"))
-        return Verdict(equal, tried, reason)
+        steps, clock = _steps(attempt, prompt), _Clock(self.limit_s)
+        try:
+            question = next(steps)
+            while True:
+                begun = time.monotonic()
+                reply = await workers.compare_async(*question, clock.left_s)
+                clock.took(time.monotonic() - begun)
+                question = steps.send(reply)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
 
-    async def _several(self, reference: str, answers: tuple[str, ...], shown: str) -> Verdict:
-        """Several boxes: equal to each other and the reference, or together the reference's several values."""
-        if _has_several(reference):
-            equal, reason = await self._equal(reference, ", ".join(answers))
-            if equal:
-                return Verdict(True, shown, reason)
-        unsure = False
-        for answer in answers:
-            equal, reason = await self._equal(reference, answer)
-            if equal is False:
-                return Verdict(False, shown, "several different answers")
-            unsure = unsure or equal is None
-        return Verdict(None if unsure else True, shown, "could not tell" if unsure else "all answers given are equal")
+    def verdict(self, attempt: str, prompt: Prompt) -> Verdict:
+        """The same, blocking; from any thread."""
+        steps, clock = _steps(attempt, prompt), _Clock(self.limit_s)
+        try:
+            question = next(steps)
+            while True:
+                begun = time.monotonic()
+                reply = workers.compare(*question, clock.left_s)
+                clock.took(time.monotonic() - begun)
+                question = steps.send(reply)
+        except StopIteration as end:
+            verdict: Verdict = end.value
+            return verdict
 
-    async def _equal(self, reference: str, attempt: str) -> tuple[bool | None, str]:
-        decision = equality.decide(reference, attempt)
-        if not decision.ask:
-            return decision.equal, decision.reason
-        return equality.settled(
-            await workers.compare_async(equality.for_algebra(reference), equality.for_algebra(attempt), self.limit_s)
-        )
+
+class _Clock:
+    """What is left of the time for one verdict; a later question has a tenth of it at least."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = self.left_s = limit_s
+
+    def took(self, seconds: float) -> None:
+        self.left_s = max(self.left_s - seconds, self.limit_s / 10)
+
+
+def _steps(attempt: str, prompt: Prompt) -> Steps[Verdict]:
+    """The verdict, and on the way to it the pairs that math-verify is asked about."""
+    if prompt.answer is None or not prompt.answer.strip():
+        return Verdict(None, None, "there is no reference answer")
+    references = _references(prompt.answer)
+    final = extract.final(attempt)
+    if final.refused:
+        return Verdict(False, final.answers[-1] if final.answers else None, final.refused)
+    if not final.answers:
+        return Verdict(False, None, extract.NO_ANSWER)
+    reference = references[0] if len(references) == 1 else ", ".join(references)
+    answer = ", ".join(final.answers)
+    if len(final.answers) > 1:
+        return (yield from _several(reference, final.answers, answer))
+    if final.hedged and not _has_several(reference):
+        return Verdict(False, answer, "the answer offers alternatives")
+    tried = _reading(attempt, final, reference)
+    equal, reason = yield from _equal(reference, tried)
+    if equal is False and tried.endswith("!") and tried != final.answers[0]:  # a mark of joy, no factorial
+        equal, reason = yield from _equal(reference, tried.rstrip("!"))
+    return Verdict(equal, tried, reason)
+
+
+def _several(reference: str, answers: tuple[str, ...], shown: str) -> Steps[Verdict]:
+    """Several boxes: equal to each other and the reference, or together the reference's several values.
+
+    What can be decided without math-verify is decided first, and the first box that it does not find equal ends it, so
+    that many boxes take no longer than one.
+    """
+    if _has_several(reference):
+        equal, _ = yield from _equal(reference, ", ".join(answers))
+        if equal:
+            return Verdict(True, shown, "the answers are the reference's values")
+    decisions = [(answer, equality.decide(reference, answer)) for answer in answers]
+    if any(decision.equal is False for _, decision in decisions):
+        return Verdict(False, shown, "several different answers")
+    left = [answer for answer, decision in decisions if decision.ask]
+    if len(left) > MOST_ASKED or any(decision.equal is None and not decision.ask for _, decision in decisions):
+        return Verdict(None, shown, "could not tell whether all answers given are equal")
+    for answer in left:
+        equal, _ = yield from _equal(reference, answer)
+        if not equal:
+            reason = "several different answers" if equal is False else "could not tell whether all are equal"
+            return Verdict(equal, shown, reason)
+    return Verdict(True, shown, "all answers given are equal")
+
+
+def _equal(reference: str, attempt: str) -> Steps[tuple[bool | None, str]]:
+    decision = equality.decide(reference, attempt)
+    if not decision.ask:
+        return decision.equal, decision.reason
+    return equality.settled((yield equality.for_algebra(reference), equality.for_algebra(attempt)))
 
 
 def _references(answer: str) -> tuple[str, ...]:

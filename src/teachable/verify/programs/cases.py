@@ -107,6 +107,8 @@ def run_cases(
     make = partial(Job, bounds=bounds, site_packages=site_packages)
     if command.compile:
         compiled = sandbox.run(make(argv=command.compile, files=files), keep=_products(command))
+        if compiled.ended == "killed":
+            return CaseOutcome(0, len(cases), fault=f"the compiler could not be run: {_complaint(compiled)}")
         if compiled.exit_code != 0 or compiled.ended != "exit":
             return CaseOutcome(0, len(cases), f"it does not compile: {_complaint(compiled)}")
         files |= compiled.files
@@ -117,6 +119,8 @@ def run_cases(
             reason = reason or "too many cases ran out of time"
             break
         ran = sandbox.run(make(argv=command.run, files=files, stdin=case.stdin.encode("utf-8", "replace")))
+        if ran.ended == "killed":
+            return CaseOutcome(n_passed, len(cases), fault=f"the program could not be run: {_complaint(ran)}")
         n_timeouts += ran.ended in ("wall", "cpu")
         why = _failure(ran, case)
         n_passed += not why

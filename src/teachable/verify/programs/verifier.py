@@ -50,7 +50,7 @@ class Code:
     bounds: Bounds = field(default_factory=Bounds)
     unsafe_no_sandbox: bool = False
     site_packages: bool = True
-    name: ClassVar[str] = "code"
+    name = "code"
     answer_is_gold: ClassVar[bool] = False
 
     async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
@@ -94,6 +94,8 @@ class Code:
             self.bounds,
             site_packages=self.site_packages,
         )
+        if done.fault:
+            return Verdict(None, program, done.fault)
         passed = f"{done.n_passed} of {done.n_total} cases pass"
         reason = f"{passed}; {done.reason}" if done.reason else passed
         return Verdict(done.n_passed == done.n_total, program, reason, done.n_passed / done.n_total)
