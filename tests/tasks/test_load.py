@@ -392,7 +392,7 @@ def test_a_file_without_any_answer_is_read(write_file: WriteFile) -> None:
 
 
 def test_nothing_held_out_is_no_fault_when_prompts_are_dropped(write_file: WriteFile) -> None:
-    tasks = load(write_file([GOOD, {"prompt": "b", "answer": "Answer: 1"}]), heldout_frac=0)
+    tasks = load(write_file([GOOD, {"prompt": "b", "answer": "9^{9^{9^9}}"}]), heldout_frac=0)
     kept = drop_unprovable(tasks)
     assert [p.answer for p in kept.pool] == ["2"]
     assert kept.heldout == ()

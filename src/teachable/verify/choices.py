@@ -48,7 +48,8 @@ class Choice:
         found = final(attempt)
         text = " | ".join(found.answers) or None
         if prompt.answer is None or not prompt.answer.strip():
-            return Verdict(None, text, "there is no reference answer")
+            label = chosen(found.answers[0], options).label if len(found.answers) == 1 else None
+            return Verdict(None, label or text, "there is no reference answer")
         wanted = chosen(prompt.answer, options)
         if options and wanted.label is None:
             return Verdict(None, text, "the reference answer names none of the options")

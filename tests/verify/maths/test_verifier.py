@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,34 @@ def test_from_many_threads() -> None:
 def test_it_accepts_gold_and_not_gold_with_a_letter_more(gold: str) -> None:
     assert verdict(f"Answer: {gold}", gold).correct is True
     assert verdict(f"Answer: {gold}q", gold).correct is False
+
+
+@pytest.mark.parametrize(
+    ("attempt", "answer"),
+    [
+        ("Half of it.\nAnswer: 1/2", "1/2"),
+        (r"so \boxed{3}", "3"),
+        (r"\boxed{3} and \boxed{4}", "3, 4"),
+        (r"\boxed{}", None),
+        ("<think>5", None),
+    ],
+)
+def test_without_a_reference_the_answer_is_still_extracted_for_votes(attempt: str, answer: str | None) -> None:
+    verdict = Math().verdict(attempt, Prompt("", "", (), None))
+    assert (verdict.correct, verdict.answer) == (None, answer)
+
+
+def test_many_boxes_take_no_longer_than_one() -> None:
+    slow = [rf"\boxed{{\sum_{{k=1}}^{{10^9}} \frac{{1}}{{k^2+k+x+{n}}}}}" for n in range(10)]
+    begun = time.monotonic()
+    for attempt in (" and ".join(slow), " and ".join(slow[:3])):
+        assert Math(limit_s=1.0).verdict(attempt, Prompt("", "", (), "17")).correct is None
+    assert time.monotonic() - begun < 2 * 1.2 + 6  # and the start of the process that works it out
+
+
+def test_both_ways_in_say_the_same() -> None:
+    async def awaited(attempt: str) -> Verdict:
+        return await Math().verify(attempt, Prompt("", "", (), r"\sum_{k=1}^{4} k"))
+
+    for attempt in ("10", r"\sum_{j=1}^{4} j", r"\boxed{10} \boxed{\sum_{j=1}^4 j}", "11"):
+        assert asyncio.run(awaited(attempt)) == Math().verdict(attempt, Prompt("", "", (), r"\sum_{k=1}^{4} k"))

@@ -81,10 +81,10 @@ class _Clock:
 
 def _steps(attempt: str, prompt: Prompt) -> Steps[Verdict]:
     """The verdict, and on the way to it the pairs that math-verify is asked about."""
-    if prompt.answer is None or not prompt.answer.strip():
-        return Verdict(None, None, "there is no reference answer")
-    references = _references(prompt.answer)
     final = extract.final(attempt)
+    if prompt.answer is None or not prompt.answer.strip():
+        return Verdict(None, _committed(attempt, final), "there is no reference answer")
+    references = _references(prompt.answer)
     if final.refused:
         return Verdict(False, final.answers[-1] if final.answers else None, final.refused)
     if not final.answers:
@@ -100,6 +100,13 @@ def _steps(attempt: str, prompt: Prompt) -> Steps[Verdict]:
     if equal is False and tried.endswith("!") and tried != final.answers[0]:  # a mark of joy, no factorial
         equal, reason = yield from _equal(reference, tried.rstrip("!"))
     return Verdict(equal, tried, reason)
+
+
+def _committed(attempt: str, final: extract.Final) -> str | None:
+    """The answer of an attempt that there is nothing to compare with; None where it commits to none."""
+    if final.refused or not final.answers:
+        return None
+    return ", ".join(final.answers) if len(final.answers) > 1 else _reading(attempt, final, "")
 
 
 def _several(reference: str, answers: tuple[str, ...], shown: str) -> Steps[Verdict]:

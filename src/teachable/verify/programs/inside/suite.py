@@ -58,7 +58,7 @@ class Suite:
                 self._guard(f"line {line}", lambda code=code: exec(code, self.space), kind)  # type: ignore[misc]
             self._call_what_is_there()
         except Gone:
-            pass
+            return  # the program has ended; what held until then is in the record
 
     @staticmethod
     def _carry_seed(link: Link) -> None:
