@@ -7,6 +7,12 @@ import re
 from teachable.verify.maths.glyphs import to_latex
 
 _HALF_DAY = re.compile(r"\b([AaPp])\.\s?[mM]\.?(?!\w)")
+_DOTS = r"(?:\.{3,4}|\\[lc]?dots(?![A-Za-z]))"
+# 0.33..., 0.1212..., but after other digits three times: 1.644... and 2.718281828... only go on.
+_REPEATING = (
+    re.compile(rf"(\d+\.)(\d{{1,6}}?)\2{{1,20}}{_DOTS}"),
+    re.compile(rf"(\d+\.\d{{1,20}}?)(\d{{1,6}}?)\2{{2,20}}{_DOTS}"),
+)
 _WRAPS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ('"', '"'))
 _BOXED = re.compile(r"\A\s*\\(?:boxed|fbox)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\s*\Z")
 
@@ -14,6 +20,9 @@ _BOXED = re.compile(r"\A\s*\\(?:boxed|fbox)\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}\
 def cleaned(text: str) -> str:
     """The text without what stands around an answer: dollar signs of TeX, emphasis, quotes, a full stop. Linear."""
     text = _HALF_DAY.sub(r"\1m", to_latex(text))
+    if "..." in text or "dots" in text:
+        for repeating in _REPEATING:
+            text = repeating.sub(r"\1\\overline{\2}", text)
     text = _without_dollars(text)
     while True:
         before = text

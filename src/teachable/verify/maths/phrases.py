@@ -22,7 +22,7 @@ _LISTED = re.compile(r"\s{0,9}(?:[,;]|,?\s{0,9}(?:and|or))\s{0,9}", re.IGNORECAS
 _BOLD = re.compile(r"\*\*([^*\n]{1,300})\*\*")
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|been|equals?|gets?|gives?|yields?|obtain|obtained|have|has|find|found|becomes?|makes?|means|so|"
-    r"thus|therefore|hence|conclude|total|needs?|costs?|takes?|took|leaves?|earns?|pays?|that|choose|answer|result|value)"
+    r"thus|therefore|hence|finally|conclude|total|needs?|costs?|takes?|took|leaves?|earns?|pays?|that|choose|answer|result|value)"
     r"\b(?!\s?[=(^_])|[:→⇒]\s|=>|\\(?:implies|Rightarrow|to)(?![A-Za-z])",
     re.IGNORECASE,
 )
