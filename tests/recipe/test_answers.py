@@ -41,6 +41,8 @@ def test_a_row_says_its_verifier_else_tests_do_else_the_caller(tmp_path: Path) -
     assert one(tmp_path, "exact", tests="assert f()").verifier == "code"
     assert one(tmp_path, "exact", tests="assert f()", verifier="judge").verifier == "judge"
     assert one(tmp_path, tests="", answer="5", verifier=" ").verifier == "math"
+    assert one(tmp_path, answer="B", choices=["Rome", "Oslo"]).verifier == "choice"
+    assert one(tmp_path, "exact", answer="B", choices=["Rome", "Oslo"]).verifier == "exact"
 
 
 def test_an_unknown_verifier_is_named_with_the_nearest_and_the_row(tmp_path: Path) -> None:

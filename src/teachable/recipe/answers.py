@@ -5,9 +5,10 @@ the other fields are found under the names that public sets use. Everything else
 single row lacks makes that row undecidable (`AnswerRow.fault`) and ends nothing; what is wrong with the whole file, or
 names a verifier that there is not, is a sentence.
 
-Which verifier decides a row: the one that its `verifier` names, else `code` where the row has tests, else the one that
-was asked for. A reference that is a worked text gives its answer after `####` or in its last box (`tasks.values`), but
-for `code` and `judge`, which take the reference as it stands.
+Which verifier decides a row: the one that its `verifier` names, else `code` where the row has tests, else `choice`
+where it has choices and nobody but `math` was asked for, else the one that was asked for. A reference that is a worked
+text gives its answer after `####` or in its last box (`tasks.values`), but for `code` and `judge`, which take the
+reference as it stands.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from teachable.errors import TeachableError
 from teachable.records import Message, Prompt, content_id
 from teachable.store.files import read_rows
 from teachable.tasks.columns import COLUMNS as PROMPT_COLUMNS
-from teachable.tasks.columns import WORKED, cell
-from teachable.tasks.values import chat, read_answer, scalar
+from teachable.tasks.columns import FOR_VERIFIERS, WORKED, cell
+from teachable.tasks.values import chat, read_answer, scalar, without_gaps
 
 FORMATS = (".jsonl", ".parquet")
 # "output" and "solution" are left out: where attempts are verified, they are often the attempt, or a program.
@@ -33,13 +34,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "attempt": ("attempt",),
     "answer": _ANSWERS,
     "verifier": ("verifier",),
-    "tests": ("tests", "test_cases", "unit_tests"),
-    "command": ("command",),
-    "compile": ("compile",),
-    "file": ("file",),
-    "entry_point": ("entry_point",),
-    "module": ("module",),
-    "choices": ("choices", "options"),
+    **FOR_VERIFIERS,
     "messages": PROMPT_COLUMNS["messages"],
     "prompt": tuple(name for name in PROMPT_COLUMNS["prompt"] if name != "input"),
     "id": PROMPT_COLUMNS["id"],
@@ -48,7 +43,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 FIELDS = tuple(COLUMNS)
 _LIKELY = ("response", "completion", "prediction", "generation", "model_answer", "output", "text")
-_IN_META = ("tests", "command", "compile", "file", "entry_point", "module", "choices")
 _READS_THE_QUESTION = ("judge", "choice")
 _TAKES_IT_AS_IT_STANDS = ("code", "judge", "gym")
 _SHOWN = 30
@@ -222,7 +216,8 @@ def _is_nan(value: Any) -> bool:
 def _read(cells: _Cells, number: int, where: str, default: str, known: Sequence[str]) -> AnswerRow:
     tests, faults = cells.get("tests"), []
     named = cells.get("verifier")
-    name = str(named).strip() if named is not None else "code" if tests is not None else default
+    implied = "choice" if default == "math" and cells.get("choices") is not None else default
+    name = str(named).strip() if named is not None else "code" if tests is not None else implied
     check_verifier(name, known, where)
     raw = cell(cells.row, cells.mapping.get("attempt"))
     attempt = raw if isinstance(raw, str) else ""
@@ -262,7 +257,7 @@ def _answer(cells: _Cells, verifier: str) -> tuple[str | None, str]:
     value = cells.get("answer")
     if verifier in _TAKES_IT_AS_IT_STANDS:
         if isinstance(value, list | Mapping):
-            return json.dumps(_without_gaps(value), ensure_ascii=False, default=str), ""
+            return json.dumps(without_gaps(value), ensure_ascii=False, default=str), ""
         text, fault = _as_text(value, "answer")
         return text or None, fault
     column = cells.mapping.get("answer", "").lower().rpartition(".")[2]
@@ -297,17 +292,10 @@ def _meta(cells: _Cells) -> tuple[dict[str, Any], str]:
     if value is not None and not isinstance(value, Mapping):
         value, fault = None, "`meta` is no JSON object"
     meta = dict(value or {})
-    for name in _IN_META:
+    for name in FOR_VERIFIERS:
         if (found := cells.get(name)) is not None:
-            meta[name] = _without_gaps(found)
+            meta[name] = without_gaps(found)
     return meta, fault
-
-
-def _without_gaps(value: Any) -> Any:
-    """A cell of a table as it was meant: an object there has every key of its column, None where it has no value."""
-    if isinstance(value, Mapping):
-        return {str(key): _without_gaps(item) for key, item in value.items() if item is not None}
-    return [_without_gaps(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _whole(row: dict[str, Any]) -> tuple[dict[str, Any], bool]:

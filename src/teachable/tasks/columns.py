@@ -22,6 +22,7 @@ FOR_VERIFIERS: Mapping[str, tuple[str, ...]] = {
     "compile": ("compile",),
     "file": ("file",),
     "entry_point": ("entry_point",),
+    "module": ("module",),
     "choices": ("choices", "options"),
 }
 COLUMNS: Mapping[str, tuple[str, ...]] = {
