@@ -10,7 +10,7 @@ import pytest
 from teachable.verify.maths import equal
 from teachable.verify.maths.equality import decide
 
-LIMIT_S = 0.5  # a hundred times what it takes, for a machine that is busy
+LIMIT_S = 1.0  # of the processor; many times what it takes
 
 TOO_LARGE = {
     "tower": "9^{9^9}",
@@ -44,12 +44,12 @@ TOO_LARGE = {
 
 @pytest.mark.parametrize("answer", TOO_LARGE.values(), ids=TOO_LARGE.keys())
 def test_too_large_is_undecided_at_once(answer: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for reference, attempt in (("5", answer), (answer, "5"), ("x=3", answer), ("x+1", answer)):
         verdict, reason = equal(reference, attempt)  # not even math-verify is asked
         assert verdict is None
         assert reason.startswith("could not tell: ")
-    assert time.perf_counter() - start < LIMIT_S
+    assert time.process_time() - start < LIMIT_S
 
 
 @pytest.mark.parametrize("answer", TOO_LARGE.values(), ids=TOO_LARGE.keys())

@@ -50,7 +50,7 @@ def test_an_aside_is_dropped() -> None:
 
 @pytest.mark.parametrize("piece", ["is ", "$", "(", "**", "= ", "1 ", "not ", "\\(", "5, "])
 def test_hostile_lines_take_milliseconds(piece: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     candidates(piece * 20_000)
     is_prose(piece * 20_000)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5

@@ -255,8 +255,8 @@ def test_symmetric_and_consistent_with_keys(a: str, b: str) -> None:
     st.sampled_from(["5", "x+1", "{1,2}", "(0,1)", "yes", "B"]),
 )
 def test_no_text_raises_or_takes_long(text: str, other: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for first, second in ((text, other), (other, text), (text, text)):
         assert "checker failed" not in decide(first, second).reason
     key(text)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0

@@ -57,7 +57,7 @@ BOMBS = [
 
 
 def test_bombs_stay_within_time_and_memory() -> None:
-    limit_s, slack_s, peak_mib, over = 1.0, 0.25, 0.0, threading.Event()
+    limit_s, slack_s, peak_mib, over = 1.0, 1.0, 0.0, threading.Event()
     ours_mib = 64  # a process that does nothing but verify; this one has been running other tests
 
     def timed(pair: tuple[str, str]) -> tuple[float, Reply]:

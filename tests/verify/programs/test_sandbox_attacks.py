@@ -326,7 +326,7 @@ def test_only_regular_files_of_the_folder_are_brought_back(kind: str, world: Wor
     started = time.monotonic()
     ran = SANDBOX.run(python(text), keep=["fine", "d/out", "d/secret", "e/env"])
     assert dict(ran.files) == {"fine": b"fine"}, ran
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../b", "", ".", "a//b", "x\0y", "y" * 300])

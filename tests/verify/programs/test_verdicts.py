@@ -111,9 +111,9 @@ def test_the_program_of_a_response(attempt: str, program: str | None) -> None:
 
 
 def test_a_long_response_takes_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     program_in("```python\n" * 50_000 + "`" * 100_000)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_cases_that_run_out_of_time_are_not_all_run() -> None:
     start = time.perf_counter()
     found = verdict("n = int(input())\nwhile not n: pass\nprint(9)", cases, Bounds(cpu_s=0.5, wall_s=1.0))
     assert (found.correct, found.frac_passed) == (False, 1 / 21) and "out of" in found.reason
-    assert time.perf_counter() - start < 6
+    assert time.perf_counter() - start < 15  # 21 of them would take 20 s and more
 
 
 def test_cases_without_output_cannot_fail() -> None:
