@@ -8,6 +8,7 @@ ledger every completion of the judge; whoever kills the process loses what was i
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -39,6 +40,8 @@ from teachable.verify.judging import Judge, calibrate
 from teachable.verify.maths import Math
 from teachable.verify.programs import Bounds, Code, find_sandbox
 from teachable.verify.strings import Exact
+
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a judge that is loaded here shows no bar beside ours
 
 NAME = "verify"
 VERSION = 1  # raised by hand when the same rows and flags get other verdicts or other files
