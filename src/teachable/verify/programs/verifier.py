@@ -24,6 +24,7 @@ from teachable.verify.programs.cases import ENDINGS, Case, cases_in, command_of,
 from teachable.verify.programs.program import program_in
 from teachable.verify.programs.rewriting import Tests, prepared
 from teachable.verify.programs.sandbox import Bounds, Sandbox, find_sandbox
+from teachable.verify.programs.stopping import Stoppable
 from teachable.verify.programs.suites import Outcome, run_suite
 
 NO_PROGRAM = "no program found"
@@ -59,7 +60,12 @@ class Code:
         Raises:
             TeachableError: no sandbox can be had; the message says how to get one.
         """
-        return await asyncio.get_running_loop().run_in_executor(_pool(), self.verdict, attempt, prompt)
+        runs = Stoppable()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_pool(), self._verdict, attempt, prompt, runs)
+        except asyncio.CancelledError:
+            runs.stop()
+            raise
 
     def verdict(self, attempt: str, prompt: Prompt) -> Verdict:
         """The same, blocking; from any thread.
@@ -67,6 +73,9 @@ class Code:
         Raises:
             TeachableError: no sandbox can be had; the message says how to get one.
         """
+        return self._verdict(attempt, prompt, Stoppable())
+
+    def _verdict(self, attempt: str, prompt: Prompt, runs: Stoppable) -> Verdict:
         given: Any = prompt.meta.get("tests") or prompt.answer
         if not given:
             return Verdict(None, None, "there are no tests")
@@ -77,7 +86,7 @@ class Code:
         program = program_in(attempt, python=command.file.endswith(".py"))
         if program is None:
             return Verdict(False, None, NO_PROGRAM, 0.0)
-        sandbox = find_sandbox(unsafe_no_sandbox=self.unsafe_no_sandbox)
+        sandbox = runs.within(find_sandbox(unsafe_no_sandbox=self.unsafe_no_sandbox))
         if cases is not None:
             return self._by_cases(sandbox, program, cases, prompt)
         entry, module = (str(prompt.meta.get(name) or "") for name in ("entry_point", "module"))
