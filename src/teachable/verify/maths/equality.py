@@ -153,6 +153,8 @@ def _undecided(reference: str, attempt: str, right: Value, given: Value) -> Deci
     if isinstance(right, Unknown) or isinstance(given, Unknown):
         if isinstance(right, Unknown) and isinstance(given, Unknown) and _ungrouped(reference) == _ungrouped(attempt):
             return Decision(True, "the same text")
+        if isinstance(given, Unknown) and not any(char.isalnum() for char in attempt):
+            return Decision(False, "marks are no answer")
         if _goes_on(_squeezed(reference), _squeezed(attempt)):
             return Decision(False, "one answer goes on where the other ends")
         if any(isinstance(value, Words) for value in (right, given)):
