@@ -252,3 +252,16 @@ def test_what_was_answered_before_a_stop_has_been_handed_over() -> None:
 
 def test_no_asks_are_answered_at_once() -> None:
     assert ask([], ScriptedEngine(coin)) == {}
+
+
+def test_what_a_verifier_lacks_is_said_before_anything_is_sampled() -> None:
+    asked: list[str] = []
+
+    def answer(text: str, index: int, draw: random.Random) -> str:
+        asked.append(text)
+        return "5"
+
+    judged = Prompt("p", "d", ({"role": "user", "content": "Which?"},), "5", verifier="judge")
+    with pytest.raises(TeachableError, match="the judge has no engine to ask"):
+        asyncio.run(roll_out([judged], engine=ScriptedEngine(answer), n=2, sampling=Sampling(8, 1.0), seed=0))
+    assert asked == []

@@ -157,11 +157,18 @@ def refuse_shared_ids(prompts: Sequence[Prompt]) -> None:
 
 
 def _verifiers_for(asks: Sequence[Ask], given: Mapping[str, Verifier]) -> dict[str, Verifier]:
-    """Every verifier that the prompts name, found before anything is sampled."""
+    """Every verifier that the prompts name, found before anything is sampled, and asked whether it can work at all.
+
+    Raises:
+        TeachableError: there is none of that name, or its `ready` says what it lacks (a sandbox, an engine).
+    """
     found: dict[str, Verifier] = {}
     for name in (ask.prompt.verifier for ask in asks):
         if name not in found:
-            found[name] = given[name] if name in given else verify.get(name)
+            verifier = given[name] if name in given else verify.get(name)
+            if isinstance(verifier, verify.Prepared):
+                verifier.ready()
+            found[name] = verifier
     return found
 
 

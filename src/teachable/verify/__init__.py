@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from teachable.records import Verdict, Verifier
 from teachable.verify.agreement import same_answer, vote
-from teachable.verify.asking import GoldFault, check, near_miss, prove_on_gold, verdict_of
+from teachable.verify.asking import GoldFault, Prepared, check, near_miss, prove_on_gold, verdict_of
 from teachable.verify.choices import Choice
 from teachable.verify.extract import Final, answer_line, extract_answer, final, spoken
 from teachable.verify.gym import Gym
@@ -36,6 +36,7 @@ __all__ = [
     "Judge",
     "Math",
     "Plurality",
+    "Prepared",
     "Verdict",
     "Verifier",
     "answer_line",

@@ -27,6 +27,18 @@ class GoldFault:
 
 
 @runtime_checkable
+class Prepared(Protocol):
+    """A verifier that needs more than a prompt, and can say so before anything is paid for.
+
+    `ready` raises a TeachableError that says what is missing and how to get it.
+    """
+
+    name: str
+
+    def ready(self) -> None: ...
+
+
+@runtime_checkable
 class Blocking(Protocol):
     """A verifier that also decides without an event loop, which spares `check` the cost of making one."""
 

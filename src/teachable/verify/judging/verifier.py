@@ -74,6 +74,7 @@ class Judge:
     seed: int = 0
     max_chars: int = 20_000
     name = "judge"
+    answer_is_gold = False
 
     def __post_init__(self) -> None:
         for field, least in (("votes", 1), ("max_tokens", 1), ("temperature", 0), ("max_chars", 1)):
@@ -86,6 +87,14 @@ class Judge:
                 where="judge",
                 mend="Set votes to 1, or the temperature above 0",
             )
+
+    def ready(self) -> None:
+        """Nothing to do.
+
+        Raises:
+            TeachableError: there is no engine.
+        """
+        self._engine()
 
     async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
         """Is this attempt right? Its thoughts are not shown; without an answer outside them it is wrong.

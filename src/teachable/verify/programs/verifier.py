@@ -54,6 +54,14 @@ class Code:
     name = "code"
     answer_is_gold: ClassVar[bool] = False
 
+    def ready(self) -> None:
+        """Find and try the sandbox.
+
+        Raises:
+            TeachableError: none can be had; the message says how to get one.
+        """
+        find_sandbox(unsafe_no_sandbox=self.unsafe_no_sandbox)
+
     async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
         """Run the program of `attempt` on threads of our own, one a core.
 

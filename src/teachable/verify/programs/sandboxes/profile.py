@@ -37,7 +37,10 @@ _ETC = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 _DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 _OTHER_UIDS = (60001, 60002, 60003, 65534)  # which root runs programs as: the first that belongs to nobody here
 _MEND_INSTALL = "Install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
-_MEND_UNSAFE = "or, if you trust every program that will run, pass --unsafe-no-sandbox"
+_MEND_UNSAFE = (
+    "or, if you trust every program that will run, pass --unsafe-no-sandbox to `teachable verify`, "
+    "or take Code(unsafe_no_sandbox=True) in Python"
+)
 
 
 @dataclass(frozen=True)
