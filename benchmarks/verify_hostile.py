@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hostile_answers import Case, cases
+from process_tree import below, pss_kib
 from teachable.verify import check
 from teachable.verify.maths import Math
 from teachable.verify.maths.workers import compare
@@ -107,32 +108,6 @@ def watch(process: subprocess.Popen[bytes]) -> tuple[float, list[str]]:
         time.sleep(0.05)
     time.sleep(1.0)  # what the end of the process ends needs its moment
     return peak_mib, [f"process {pid}" for pid in sorted(seen) if pss_kib(pid)]
-
-
-def below(root: int) -> set[int]:
-    """The ids of the processes that a process started, and of those that these started."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(folder.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended meanwhile
-            continue
-        children.setdefault(parent, []).append(int(folder.name))
-    found: set[int] = set()
-    waiting = [root]
-    while waiting:
-        new = children.get(waiting.pop(), [])
-        found.update(new)
-        waiting += new
-    return found
-
-
-def pss_kib(pid: int) -> int:
-    """The process's proportional set size; 0 once it has ended."""
-    try:
-        return int(re.findall(r"(?m)^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())[0])
-    except (OSError, IndexError):
-        return 0
 
 
 def report(outcomes: Sequence[Outcome], limit_s: float, peak_mib: float, left: list[str]) -> bool:

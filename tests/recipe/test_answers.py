@@ -13,12 +13,11 @@ from teachable.errors import TeachableError
 from teachable.recipe.answers import NO_ATTEMPT, AnswerFile, AnswerRow, read_answers
 from teachable.store.files import write_rows
 
-NAMES = ("choice", "code", "exact", "gym", "judge", "math")
 CASES = [{"stdin": "1\n", "stdout": "2\n"}, {"stdin": "2\n", "stdout": "4\n"}]
 
 
 def read(path: Path, verifier: str = "math", **columns: str) -> AnswerFile:
-    return read_answers(path, verifier=verifier, verifiers=NAMES, columns=columns)
+    return read_answers(path, verifier=verifier, columns=columns)
 
 
 def written(folder: Path, *rows: Mapping[str, Any], suffix: str = ".jsonl") -> Path:

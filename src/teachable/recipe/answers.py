@@ -15,19 +15,20 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from teachable.errors import TeachableError
 from teachable.records import Message, Prompt, content_id
-from teachable.store.files import read_rows
+from teachable.store.files import ROW_FORMATS as FORMATS
+from teachable.store.files import read_rows, require_file
 from teachable.tasks.columns import COLUMNS as PROMPT_COLUMNS
 from teachable.tasks.columns import FOR_VERIFIERS, WORKED, cell
 from teachable.tasks.values import chat, read_answer, scalar, without_gaps
+from teachable.verify import get
 
-FORMATS = (".jsonl", ".parquet")
 # "output" and "solution" are left out: where attempts are verified, they are often the attempt, or a program.
 _ANSWERS = tuple(name for name in PROMPT_COLUMNS["answer"] if name not in ("output", "solution"))
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -84,15 +85,12 @@ class AnswerFile:
     n_mended: int = 0
 
 
-def read_answers(
-    path: Path, *, verifier: str, verifiers: Collection[str], columns: Mapping[str, str] | None = None
-) -> AnswerFile:
+def read_answers(path: Path, *, verifier: str, columns: Mapping[str, str] | None = None) -> AnswerFile:
     """The attempts of a JSONL or Parquet file.
 
     Args:
         path: the file.
         verifier: who decides rows that name nobody and have no tests.
-        verifiers: the names that a row may give.
         columns: field -> column, in the place of what would be recognised; an empty column stands for none.
 
     Raises:
@@ -105,37 +103,17 @@ def read_answers(
     if not rows:
         raise TeachableError("the file holds no answers", where=str(path), mend="Write one JSON object a line")
     mapping = _recognise(rows, path, columns or {})
-    known = tuple(sorted(verifiers))
     read: list[AnswerRow] = []
     n_mended = 0
     for number, row in enumerate(rows, start=1):
         whole, mended = _whole(row)
         n_mended += mended
-        read.append(_read(_Cells(whole, mapping), number, f"{path}, row {number}", verifier, known))
+        read.append(_read(_Cells(whole, mapping), number, f"{path}, row {number}", verifier))
     return AnswerFile(path, tuple(read), mapping, n_mended)
 
 
-def check_verifier(name: str, names: Sequence[str], where: str) -> None:
-    """Refuse a name that no verifier has.
-
-    Raises:
-        TeachableError: with the nearest name.
-    """
-    if name in names:
-        return
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    shown = name if len(name) <= 40 else f"{name[:37]}..."
-    mend = f"The nearest name is '{near[0]}'; all names: {', '.join(sorted(names))}" if near else ""
-    raise TeachableError(f"there is no verifier called {shown!r}", where=where, mend=mend)
-
-
 def _refuse_other_kinds(path: Path) -> None:
-    if path.is_dir():
-        files = sorted(file.name for file in path.iterdir() if file.suffix in FORMATS)
-        mend = f"Name a file in it, such as {path / files[0]}" if files else f"Name a {' or '.join(FORMATS)} file"
-        raise TeachableError("this is a folder", where=str(path), mend=mend)
-    if not path.exists():
-        raise TeachableError("this file is missing", where=str(path), mend="Correct the path")
+    require_file(path, FORMATS)
     if path.suffix not in FORMATS:
         raise TeachableError(
             f"answers are read from {' or '.join(FORMATS)} files",
@@ -213,12 +191,12 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _read(cells: _Cells, number: int, where: str, default: str, known: Sequence[str]) -> AnswerRow:
+def _read(cells: _Cells, number: int, where: str, default: str) -> AnswerRow:
     tests, faults = cells.get("tests"), []
     named = cells.get("verifier")
     implied = "choice" if default == "math" and cells.get("choices") is not None else default
     name = str(named).strip() if named is not None else "code" if tests is not None else implied
-    check_verifier(name, known, where)
+    get(name, where)
     raw = cell(cells.row, cells.mapping.get("attempt"))
     attempt = raw if isinstance(raw, str) else ""
     if not isinstance(raw, str):

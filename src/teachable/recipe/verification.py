@@ -8,7 +8,6 @@ ledger every completion of the judge; whoever kills the process loses what was i
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from teachable.engines.config import EngineConfig
 from teachable.engines.ledgered import Ledgered
 from teachable.engines.limits import Limits
 from teachable.errors import Stopped, TeachableError
-from teachable.recipe.answers import AnswerFile, check_verifier, read_answers
+from teachable.recipe.answers import AnswerFile, read_answers
 from teachable.recipe.base import content_identity
 from teachable.recipe.config import Resources
 from teachable.recipe.deciding import Work
@@ -40,8 +39,6 @@ from teachable.verify.judging import Judge, calibrate
 from teachable.verify.maths import Math
 from teachable.verify.programs import Bounds, Code, find_sandbox
 from teachable.verify.strings import Exact
-
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a judge that is loaded here shows no bar beside ours
 
 NAME = "verify"
 VERSION = 1  # raised by hand when the same rows and flags get other verdicts or other files
@@ -127,9 +124,8 @@ def verify_file(
         Stopped: a limit was reached or the user interrupted; verdicts and counts so far are written then.
         TeachableError: a mistake in the file or the flags, no sandbox, or a folder of something else.
     """
-    known = tuple(options.verifiers(None))
-    check_verifier(options.verifier, known, "--verifier")
-    file = read_answers(path, verifier=options.verifier, verifiers=known, columns=options.columns)
+    get(options.verifier, "--verifier")
+    file = read_answers(path, verifier=options.verifier, columns=options.columns)
     labels = _labels(file) if options.calibrate else {}
     _check_can_be_done(file, options, labels)
     run = RunFolder(out)

@@ -29,6 +29,8 @@ from teachable.records import Attempt, Estimate, Prompt, Record, Solution, T, fr
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROW_FORMATS = (".jsonl", ".parquet")  # the endings that rows are read from and written to
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -169,6 +171,20 @@ def read_json(path: Path) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", 0)
         raise TeachableError(f"this is no JSON ({error})", where=f"{path}:{line}" if line else str(path)) from error
+
+
+def require_file(path: Path, formats: Sequence[str]) -> None:
+    """Refuse a folder and a path where nothing is. `formats` are the endings that are looked for in the folder.
+
+    Raises:
+        TeachableError: it is one of these.
+    """
+    if path.is_dir():
+        files = sorted(file.name for file in path.iterdir() if file.suffix in formats)
+        mend = f"Name a file in it, such as {path / files[0]}" if files else f"Name a {' or '.join(formats)} file"
+        raise TeachableError("this is a folder", where=str(path), mend=mend)
+    if not path.exists():
+        raise TeachableError("this file is missing", where=str(path), mend="Correct the path")
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> None:

@@ -20,7 +20,8 @@ from teachable.errors import TeachableError
 from teachable.overlap.near import near_duplicate_groups
 from teachable.overlap.split import split_groups
 from teachable.records import Lineage, Message, Prompt, Solution, content_id
-from teachable.store.files import read_rows
+from teachable.store.files import ROW_FORMATS as FORMATS
+from teachable.store.files import read_rows, require_file
 from teachable.tasks.build import TaskSet
 from teachable.tasks.columns import FOR_VERIFIERS, WORKED, cell, is_empty, recognise
 from teachable.tasks.config import TasksConfig
@@ -38,12 +39,10 @@ from teachable.tasks.values import (
 from teachable.verify import get, verdict_of
 
 DEFAULT_DOMAIN = "all"
-FORMATS = (".jsonl", ".parquet")
 REPEATED = "an earlier row says the same"
 # Several times the longest context of any model; a longer "prompt" is a file that slipped into a cell.
 MAX_PROMPT_CHARS = 1_000_000
 DEFAULT_VERIFIER = "math"
-MAX_NAME_CHARS = 40  # of a verifier that there is not, in the sentence about it
 
 _CSV = (
     'Convert it: python -c "from pyarrow import csv, parquet; parquet.write_table(csv.read_csv({name!r}, '
@@ -130,12 +129,7 @@ def read_prompts(path: Path, *, source: str = "", columns: Mapping[str, str] | N
 
 
 def _refuse_other_kinds(path: Path) -> None:
-    if path.is_dir():
-        files = sorted(file.name for file in path.iterdir() if file.suffix in FORMATS)
-        mend = f"Name a file in it, such as {path / files[0]}" if files else f"Name a {' or '.join(FORMATS)} file"
-        raise TeachableError("this is a folder", where=str(path), mend=mend)
-    if not path.exists():
-        raise TeachableError("this file is missing", where=str(path), mend="Correct the path")
+    require_file(path, FORMATS)
     if path.suffix not in FORMATS:
         delimiter = "\t" if path.suffix == ".tsv" else ","
         mend = _MENDS.get(path.suffix.lower(), "Write it as one of these")
@@ -173,17 +167,17 @@ def _read(row: Mapping[str, Any], mapping: Mapping[str, str], level: int, where:
         value("answer"), worked=mapping.get("answer", "").lower().rpartition(".")[2] in WORKED, where=where
     )
     needs = {name: without_gaps(found) for name in FOR_VERIFIERS if not is_empty(found := value(name))}
+    meta = _meta(value("meta"), needs, where)
     implied = "code" if "tests" in needs else "choice" if "choices" in needs else DEFAULT_VERIFIER
     verifier = scalar(value("verifier"), "verifier", where) or implied
     if verifier == "code" and "tests" in needs:
-        tests = needs.pop("tests")
+        tests = meta.pop("tests")
         answer, form = tests if isinstance(tests, str) else json.dumps(tests, ensure_ascii=False), AS_TESTS
     try:
-        get(verifier)
+        get(verifier, where)
     except TeachableError as error:
-        shown = verifier if len(verifier) <= MAX_NAME_CHARS else f"{verifier[: MAX_NAME_CHARS - 3]}..."
         mend = f"{error.mend}; or take none with --map verifier="
-        raise TeachableError(f"there is no verifier called {shown!r}", where=where, mend=mend) from error
+        raise TeachableError(error.what, where=where, mend=mend) from error
     given = scalar(value("id"), "id", where)
     prompt = Prompt(
         id=given or (content_id(messages) if answer is None else content_id(messages, answer)),
@@ -192,7 +186,7 @@ def _read(row: Mapping[str, Any], mapping: Mapping[str, str], level: int, where:
         answer=answer,
         verifier=verifier,
         level=level,
-        meta=_meta({**_meta(value("meta"), where), **needs}, where),
+        meta=meta,
         lineage=(Lineage(parent=source, transform="read", params=where.rpartition(", ")[2]),),
     )
     places = (
@@ -216,8 +210,8 @@ def _require_text(row: Mapping[str, Any], where: str) -> None:
         ) from error
 
 
-def _meta(value: Any, where: str) -> Mapping[str, Any]:
-    """What a verifier may need beyond the answer; our own files carry it as JSON text."""
+def _meta(value: Any, needs: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a verifier may need beyond the answer; our own files carry it as JSON text. `needs` has columns for it."""
     mend = "Mend it, or leave it out with --map meta="
     if isinstance(value, str) and value:
         try:
@@ -226,11 +220,12 @@ def _meta(value: Any, where: str) -> Mapping[str, Any]:
             raise TeachableError(f"`meta` is no JSON object ({error})", where=where, mend=mend) from error
     if value is not None and not isinstance(value, Mapping):
         raise TeachableError("`meta` is no JSON object", where=where, mend=mend)
+    meta = {**(value or {}), **needs}
     try:
-        json.dumps(value, sort_keys=True)
+        json.dumps(meta, sort_keys=True)
     except (TypeError, ValueError) as error:  # a Parquet file's dates and bytes
         raise TeachableError(f"`meta` has no JSON form ({error})", where=where, mend=mend) from error
-    return dict(value or {})
+    return meta
 
 
 def _messages(turns: Any, text: Any, context: Any, where: str) -> tuple[tuple[Message, ...], str | None]:

@@ -13,6 +13,8 @@ from teachable.verify.maths import Math
 from teachable.verify.programs import Code
 from teachable.verify.strings import Exact
 
+MAX_NAME_CHARS = 40  # of a verifier that there is not, in the sentence about it
+
 math = Math()
 choice = Choice()
 exact = Exact()
@@ -28,8 +30,12 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_VERIFIERS))
 
 
-def get(name: str) -> Verifier:
+def get(name: str, where: str = "") -> Verifier:
     """The verifier of that name, with its flags as they are by default.
+
+    Args:
+        name: as in a prompt's `verifier`.
+        where: the place that names it, for the sentence.
 
     Raises:
         TeachableError: no verifier has that name; the message gives the nearest one.
@@ -37,7 +43,9 @@ def get(name: str) -> Verifier:
     if name in _VERIFIERS:
         return _VERIFIERS[name]
     near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)
+    shown = name if len(name) <= MAX_NAME_CHARS else f"{name[: MAX_NAME_CHARS - 3]}..."
     raise TeachableError(
-        f"there is no verifier called '{name}'",
+        f"there is no verifier called {shown!r}",
+        where=where,
         mend=f"The nearest name is '{near[0]}'; all names: {', '.join(names())}" if near else "",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from benchmarks.process_tree import below as descendants
+from benchmarks.process_tree import pss_kib
 
 from teachable.verify.maths import workers
 
@@ -21,24 +22,6 @@ import asyncio, os, signal, subprocess, sys, threading, time
 from teachable.verify.maths.workers import compare, compare_async
 SPINS = {spins!r}
 """
-
-
-def descendants(root: int) -> set[int]:
-    """The process ids below a process."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(folder.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has ended meanwhile
-            continue
-        children.setdefault(parent, []).append(int(folder.name))
-    found: set[int] = set()
-    waiting = [root]
-    while waiting:
-        new = children.get(waiting.pop(), [])
-        found.update(new)
-        waiting += new
-    return found
 
 
 def processes_of(root: int) -> tuple[int, set[int]]:
@@ -90,13 +73,7 @@ def _stat(pid: int) -> list[str]:
 
 def pss_mib(pids: set[int]) -> float:
     """What the processes hold of real memory, shared pages by their share; 0 where there is no /proc."""
-    kib = 0
-    for pid in pids:
-        try:
-            kib += int(re.findall(r"(?m)^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())[0])
-        except (OSError, IndexError):  # it has ended meanwhile
-            continue
-    return kib / 1024
+    return sum(map(pss_kib, pids)) / 1024
 
 
 def run_script(code: str, *, before: str = "") -> subprocess.CompletedProcess[str]:

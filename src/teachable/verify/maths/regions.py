@@ -10,7 +10,6 @@ from teachable.verify.maths.limits import Unread
 from teachable.verify.maths.values import Interval, Region
 
 EVERYTHING = Region((Interval(None, None, (False, False)),))
-NOTHING = Region(())
 _INFINITE = float("inf")
 
 

@@ -25,7 +25,8 @@ from teachable.verify.maths.values import Named, Region, Sequence, Unknown, Valu
 MOST_ASKED = 3  # boxes that math-verify is asked about
 
 _Outcome = TypeVar("_Outcome")
-Steps: TypeAlias = Generator[tuple[str, str], workers.Reply, _Outcome]  # a pair for math-verify -> its reply
+# A pair for math-verify with the time that it may take -> its reply.
+Steps: TypeAlias = Generator[tuple[str, str, float], workers.Reply, _Outcome]
 
 
 @dataclass(frozen=True)
@@ -42,28 +43,22 @@ class Math:
 
     async def verify(self, attempt: str, prompt: Prompt) -> Verdict:
         """True, False, or None where it could not be told in time or within the bounds (see `limits`)."""
-        steps, clock = _steps(attempt, prompt), _Clock(self.limit_s)
+        steps = _steps(attempt, prompt, _Clock(self.limit_s))
         try:
             question = next(steps)
             while True:
-                begun = time.monotonic()
-                reply = await workers.compare_async(*question, clock.left_s)
-                clock.took(time.monotonic() - begun)
-                question = steps.send(reply)
+                question = steps.send(await workers.compare_async(*question))
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict
 
     def verdict(self, attempt: str, prompt: Prompt) -> Verdict:
         """The same, blocking; from any thread."""
-        steps, clock = _steps(attempt, prompt), _Clock(self.limit_s)
+        steps = _steps(attempt, prompt, _Clock(self.limit_s))
         try:
             question = next(steps)
             while True:
-                begun = time.monotonic()
-                reply = workers.compare(*question, clock.left_s)
-                clock.took(time.monotonic() - begun)
-                question = steps.send(reply)
+                question = steps.send(workers.compare(*question))
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict
@@ -79,7 +74,7 @@ class _Clock:
         self.left_s = max(self.left_s - seconds, self.limit_s / 10)
 
 
-def _steps(attempt: str, prompt: Prompt) -> Steps[Verdict]:
+def _steps(attempt: str, prompt: Prompt, clock: _Clock) -> Steps[Verdict]:
     """The verdict, and on the way to it the pairs that math-verify is asked about."""
     final = extract.final(attempt)
     if prompt.answer is None or not prompt.answer.strip():
@@ -92,13 +87,13 @@ def _steps(attempt: str, prompt: Prompt) -> Steps[Verdict]:
     reference = references[0] if len(references) == 1 else ", ".join(references)
     answer = ", ".join(final.answers)
     if len(final.answers) > 1:
-        return (yield from _several(reference, final.answers, answer))
+        return (yield from _several(reference, final.answers, answer, clock))
     if final.hedged and not _has_several(reference):
         return Verdict(False, answer, "the answer offers alternatives")
     tried = _reading(attempt, final, reference)
-    equal, reason = yield from _equal(reference, tried)
+    equal, reason = yield from _equal(reference, tried, clock)
     if equal is False and tried.endswith("!") and tried != final.answers[0]:  # a mark of joy, no factorial
-        equal, reason = yield from _equal(reference, tried.rstrip("!"))
+        equal, reason = yield from _equal(reference, tried.rstrip("!"), clock)
     return Verdict(equal, tried, reason)
 
 
@@ -109,14 +104,14 @@ def _committed(attempt: str, final: extract.Final) -> str | None:
     return ", ".join(final.answers) if len(final.answers) > 1 else _reading(attempt, final, "")
 
 
-def _several(reference: str, answers: tuple[str, ...], shown: str) -> Steps[Verdict]:
+def _several(reference: str, answers: tuple[str, ...], shown: str, clock: _Clock) -> Steps[Verdict]:
     """Several boxes: equal to each other and the reference, or together the reference's several values.
 
     What can be decided without math-verify is decided first, and the first box that it does not find equal ends it, so
     that many boxes take no longer than one.
     """
     if _has_several(reference):
-        equal, _ = yield from _equal(reference, ", ".join(answers))
+        equal, _ = yield from _equal(reference, ", ".join(answers), clock)
         if equal:
             return Verdict(True, shown, "the answers are the reference's values")
     decisions = [(answer, equality.decide(reference, answer)) for answer in answers]
@@ -126,18 +121,21 @@ def _several(reference: str, answers: tuple[str, ...], shown: str) -> Steps[Verd
     if len(left) > MOST_ASKED or any(decision.equal is None and not decision.ask for _, decision in decisions):
         return Verdict(None, shown, "could not tell whether all answers given are equal")
     for answer in left:
-        equal, _ = yield from _equal(reference, answer)
+        equal, _ = yield from _equal(reference, answer, clock)
         if not equal:
             reason = "several different answers" if equal is False else "could not tell whether all are equal"
             return Verdict(equal, shown, reason)
     return Verdict(True, shown, "all answers given are equal")
 
 
-def _equal(reference: str, attempt: str) -> Steps[tuple[bool | None, str]]:
+def _equal(reference: str, attempt: str, clock: _Clock) -> Steps[tuple[bool | None, str]]:
     decision = equality.decide(reference, attempt)
     if not decision.ask:
         return decision.equal, decision.reason
-    return equality.settled((yield equality.for_algebra(reference), equality.for_algebra(attempt)))
+    begun = time.monotonic()
+    reply = yield equality.for_algebra(reference), equality.for_algebra(attempt), clock.left_s
+    clock.took(time.monotonic() - begun)
+    return equality.settled(reply)
 
 
 def _references(answer: str) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from pathlib import Path
 from teachable.errors import TeachableError
 from teachable.verify.programs.sandboxes import seccomp
 
-WORK = "/tmp/work"
 ENVIRONMENT: Mapping[str, str] = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
