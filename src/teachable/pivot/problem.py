@@ -86,12 +86,12 @@ class Problem:
 
     def _outcome(self, drawn: Sequence[Sample], p: float | None, config: PivotConfig) -> tuple[str, str]:
         """Why a prompt is not searched: an outcome and a reason; two empty strings if it is."""
+        if p is not None and not config.low <= p <= config.high:
+            return "outside", f"its success probability, {p:.2f}, is not in {config.low:g} to {config.high:g}"
         if not drawn and self.n_undecided == 0:
             return "failed", self.fault or "the engine returned nothing"
-        if not drawn or p is None:
+        if not drawn:
             return "undecided", f"the verifier could not tell of any of {self.n_undecided} samples: {self.undecided}"
-        if not config.low <= p <= config.high:
-            return "outside", f"its success probability, {p:.2f}, is not in {config.low:g} to {config.high:g}"
         if not any(one.token_ids for one in drawn):
             return "empty", f"all of {len(drawn)} samples are empty"
         return "", ""
