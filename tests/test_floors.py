@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = ("accelerate", "altair", "datasets", "polars", "reasoning_gym", "scipy", "tokenizers", "torch")
-HEAVY += ("httpx2", "openai", "transformers", "trl", "vl_convert")
+HEAVY += ("httpx2", "openai", "peft", "transformers", "trl", "vl_convert")
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,11 @@ def test_help_imports_nothing_heavy(teachable: Command) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["quickstart", "init", "run", "plan", "tasks", "probe", "select", "train", "evaluate", "report", "explain"],
-)
+    [
+        "quickstart", "init", "run", "plan", "tasks", "probe", "select", "pivot", "judge-pairs", "train", "evaluate",
+        "verify", "report", "explain",
+    ],
+)  # fmt: skip
 def test_every_command_is_there_and_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0

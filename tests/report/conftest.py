@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.report.searches import search_and_tune
 
 from teachable.records import Attempt, Estimate, Prompt, Solution, Zone, content_id, to_row
 from teachable.store.files import write_json, write_rows, write_text
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 DOMAINS = {"chain_sum": 0.75, "count_letters": 0.5, "number_sorting": 0.42, "spell_backward": 0.6, "leg_counting": 0.2}
 LEVELS = (1, 2, 3)
 ARMS = {"teachable": 0.09, "random": 0.07, "mastered": 0.08, "beyond": 0.045}
@@ -407,7 +413,35 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _make_run(tmp_path_factory.mktemp("runs") / "quickstart")
 
 
+@pytest.fixture(scope="session")
+def searched_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a search, judged pairs and two trainings on pairs; one of the solutions is hostile."""
+    return search_and_tune(Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("pivots") / "quickstart")))
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A finished run of the test's own."""
     return Path(shutil.copytree(finished_run, tmp_path / "quickstart"))
+
+
+def chromium() -> str:
+    """Where Chromium is; the test is skipped with the reason where there is none."""
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed (pip install playwright): the page is not tested in a browser")
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("no Chromium on the PATH (apt install chromium): the page is not tested in a browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser. It ends with the module: as long as it runs, so does an event loop, which others can't share."""
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()

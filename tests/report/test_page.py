@@ -17,35 +17,13 @@ from teachable.report import build_report
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 MOST_SECONDS = 2.0
-
-
-def chromium() -> str:
-    """Where Chromium is; the test is skipped with the reason where there is none."""
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed (pip install playwright): the page is not tested in a browser")
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("no Chromium on the PATH (apt install chromium): the page is not tested in a browser")
 
 
 @pytest.fixture(scope="module")
 def report(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("page") / "quickstart"))
     return build_report(run).html
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The `teachable` command.
 
 Nothing is imported at the top but typer: each command imports what it needs, so that `--help` answers at once.
-What the options share (a type, a help text) is named once, here.
+Commands of many options have a module of their own; what options share is in `options`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,25 @@ from typing import Annotated, Any
 
 import typer
 
+from teachable.cli.dpo import dpo
 from teachable.cli.ending import ending
+from teachable.cli.judging import judge_pairs
+from teachable.cli.options import (
+    ENGINE,
+    Base,
+    From,
+    Json,
+    Map,
+    MaxCost,
+    MaxTokens,
+    NeededOut,
+    Out,
+    Prompts,
+    RecipeFile,
+    Seed,
+    Sets,
+)
+from teachable.cli.pivoting import pivot
 from teachable.cli.verification import verify
 from teachable.errors import TeachableError
 
@@ -23,37 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-train = typer.Typer(help="Train the embedded base model, or one model an arm on the selected examples.")
+train = typer.Typer(help="Train the embedded base model, one model an arm on examples, or a model on preferences.")
 app.add_typer(train, name="train", no_args_is_help=True)
-
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="run folder; runs/NAME by default")]
-NeededOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="run folder, made if it is not there")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="set a field of the recipe, such as select.seeds=5; may be repeated"),
-]
-Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, for machines")]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", min=0, help="the recipe's seed; the embedded base has its own, pretrain.seed"),
-]
-Base = Annotated[str | None, typer.Option("--base", metavar="MODEL", help="embedded, a model folder, or a hub id")]
-From = Annotated[Path | None, typer.Option("--recipe", metavar="RECIPE", help="take the settings from this recipe")]
-MaxCost = Annotated[
-    float | None,
-    typer.Option("--max-cost", min=0, metavar="USD", help="stop when the run folder holds this much paid work"),
-]
-MaxTokens = Annotated[
-    int | None,
-    typer.Option("--max-tokens", min=1, help="stop when this many tokens have been sampled in the run folder"),
-]
-Map = Annotated[
-    list[str] | None,
-    typer.Option("--map", metavar="FIELD=COLUMN", help="which column of PROMPTS holds a field; may be repeated"),
-]
-ENGINE = "transformers:MODEL, openai:MODEL@URL, or scripted:TABLE.json"
-Prompts = Annotated[Path | None, typer.Argument(metavar="PROMPTS", help="your own prompts, JSONL or Parquet")]
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe file; `teachable init` writes one")]
 
 
 @app.command()
@@ -200,6 +189,10 @@ def select(
         )  # fmt: skip
 
 
+app.command()(pivot)
+app.command("judge-pairs")(judge_pairs)
+
+
 @train.command()
 def pretrain(out: NeededOut, recipe: From = None, sets: Sets = None, seed: Seed = None, as_json: Json = False) -> None:
     """Pretrain the embedded base model, or take it from the cache."""
@@ -218,6 +211,9 @@ def sft(
         from teachable.cli.work import run_stage
 
         run_stage("sft", out, recipe_path=recipe, sets=sets or [], base=base, seed=seed, as_json=as_json)
+
+
+train.command()(dpo)
 
 
 @app.command()

@@ -67,6 +67,10 @@ class Lines:
         """That the end is near, and what it waits for."""
         tell(f"{stage}: stopping, {n_in_flight:,} requests in flight are being finished; ctrl-C again leaves at once")
 
+    def said(self, stage: str, sentence: str) -> None:
+        """What the stage has to say, at once."""
+        tell(f"{stage}: {sentence}")
+
 
 def _line(stage: str, entry: StageEntry) -> str:
     parts = [f"{stage}: {duration(entry.seconds)}"]
@@ -105,6 +109,10 @@ class Bars(Lines):
         rate = f"{progress.tokens / elapsed:,.0f} tokens/s" if progress.tokens else f"{progress.done / elapsed:,.1f}/s"
         unit = f"{progress.done:,}/{progress.total:,} {progress.unit} {progress.note}".rstrip()
         self._progress.update(self._task, completed=progress.done, total=progress.total, rate=rate, unit=unit)
+
+    def said(self, stage: str, sentence: str) -> None:
+        """The same above the bar."""
+        self._progress.console.print(f"{stage}: {sentence}", highlight=False, markup=False, soft_wrap=True)
 
     def finished(self, stage: str, entry: StageEntry) -> None:
         """Replace the bar by the stage's line."""

@@ -19,6 +19,7 @@ from teachable.recipe.spec import SpendingLimits
 from teachable.store.files import read_json
 from teachable.store.manifest import RunFolder
 
+ASKS_THE_POOL = ("probe", "pivot", "judge_pairs")
 REPORT_ROLES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate")
 
 
@@ -64,11 +65,16 @@ def carry_out(
         print(_summary_line(summary))
 
 
-_RESULTS = {"probe": "estimates.parquet", "select": "decisions.parquet"}
+_RESULTS = {
+    "probe": "estimates.parquet",
+    "select": "decisions.parquet",
+    "pivot": "pivots.parquet",
+    "judge_pairs": "preferences.parquet",
+}
 
 
 def _results(summary: RunSummary) -> str:
-    """The run folder, or the file that answers the question where the run ends with probing or selection."""
+    """The run folder, or the file that answers the question where the run ends with the asking of it."""
     name, entry = list(summary.entries.items())[-1]
     return str(summary.run / name / _RESULTS[entry.kind]) if entry.kind in _RESULTS else str(summary.run)
 
@@ -214,8 +220,8 @@ def run_stage(
     if prompts is not None:
         listed["tasks"] = {**(listed.get("tasks") or {}), "source": str(prompts)}
         places["stages.tasks.source"] = COMMAND_LINE
-        if kind == "probe" and path is None:
-            listed["tasks"]["heldout_frac"] = 0  # all of a file that is only probed
+        if kind in ASKS_THE_POOL and path is None:
+            listed["tasks"]["heldout_frac"] = 0  # all of a file that nothing is to be evaluated on
     if kind == "select" and recipe_path is None and source.document["stages"].get(kind) is None:
         listed[kind] = {"arms": [], **(listed.get(kind) or {})}  # a pool is wanted, no experiment
     if engine is not None:

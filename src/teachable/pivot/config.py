@@ -26,12 +26,12 @@ class PivotConfig(BaseModel):
     n_solutions: int = Field(1, ge=1, description="solutions searched a prompt")
     max_samples: int = Field(400, ge=1, description="completions at most that the search of one solution may buy")
     price: float = Field(
-        0.004,
+        0.006,
         ge=0,
         description="what a further completion must promise, in nats about which tokens are pivotal; lower finds more, "
         "and costs more",
     )
-    batch: int = Field(6, ge=1, description="completions asked for at a place at once")
+    batch: int = Field(4, ge=1, description="completions asked for at a place at once")
     temperature: float = Field(1.0, gt=0, description="of the sampling")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus of the sampling; 1 is off")
     top_k: int = Field(0, ge=0, description="sample from this many likeliest tokens; 0 is off")

@@ -6,6 +6,7 @@ longest; a plan is a guide for whether to start, and the manifest tells afterwar
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,12 +14,14 @@ from pydantic import BaseModel
 
 from teachable.engines.config import EngineConfig
 from teachable.evaluate.config import EvaluateConfig
+from teachable.pivot.config import PivotConfig
+from teachable.prefer.config import JudgePairsConfig
 from teachable.probe.config import ProbeConfig
 from teachable.recipe.config import EMBEDDED
 from teachable.recipe.spec import Forecast, ForecastInput
 from teachable.select.config import SelectConfig
 from teachable.tasks.config import BUILT_IN, TasksConfig
-from teachable.train.config import PretrainConfig
+from teachable.train.config import DpoConfig, PretrainConfig
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -28,6 +31,13 @@ USUAL_SAMPLES = 16  # attempts at a prompt that adaptive probing takes on averag
 PROMPT_TOKENS = 150  # tokens of a prompt, before any has been counted
 FRAC_OF_LONGEST = 0.2  # answers rarely use up `max_tokens`
 BYTES_PER_PARAMETER = 4  # float32 weights
+FRAC_IN_RANGE = 0.4  # of a pool of all zones: prompts whose success probability the search takes, before any is known
+USUAL_SEARCH = 250  # completions that the search of one solution buys, where no more than one or two tokens are pivotal
+PAIRS_PER_SOLUTION = 1.0
+FRAC_JUDGED_TO_PAIRS = 0.6  # prompts whose best and worst responses differ by the margin
+JUDGED_TOKENS = 600  # a judge's question beside the prompt: rubric and response
+REPLY_TOKENS = 120  # a judge's reply
+CONTINUATION_TOKENS = 40  # of a pair: single tokens in pivotal pairs, whole responses in judged ones
 
 
 def _config(given: ForecastInput, kind: type[C]) -> C:
@@ -130,6 +140,72 @@ def models(given: ForecastInput) -> Forecast:
     """Nothing but a look at the models that are there."""
     paths = getattr(given.config, "paths", ())
     return Forecast(seconds=2, produces={"n_runs": len(paths)})
+
+
+def own_file(given: ForecastInput) -> Forecast:
+    """A file of the user's own, read and checked."""
+    source = getattr(given.config, "source", None)
+    return Forecast(seconds=2, produces={"n_pairs": (_lines(Path(source)) or 0) if source is not None else 0})
+
+
+def pivot(given: ForecastInput) -> Forecast:
+    """Whole samples that gate every prompt, then the search of the solutions of those in the range.
+
+    Estimates say which prompts these are, so that no other one is sampled.
+    """
+    config = _config(given, PivotConfig)
+    n = given.count("prompts", "n_pool")
+    n_searched = round(n * FRAC_IN_RANGE)
+    n_gated = n_searched if "estimates" in given.inputs else n
+    n_solutions = n_searched * config.n_solutions
+    n_completions = n_gated * config.n_gate + n_solutions * min(config.max_samples, USUAL_SEARCH)
+    n_requests = n_gated + round(n_completions / config.batch)
+    asked = _sampling(n, n_completions, config.max_tokens, given, given.engine, n_requests=n_requests)
+    return replace(asked, produces={"n_pairs": round(n_solutions * PAIRS_PER_SOLUTION)})
+
+
+def judge_pairs(given: ForecastInput) -> Forecast:
+    """Every engine's responses to every prompt, and the judge's replies."""
+    config = _config(given, JudgePairsConfig)
+    n = given.count("prompts", "n_pool")
+    answering = [*([given.engine] if config.own else []), *config.engines]
+    n_each = n * config.n_responses
+    parts = [_sampling(n, n_each, config.max_tokens, given, one, n_requests=n) for one in answering]
+    k = len(answering) * config.n_responses
+    # Each response alone, or each two of them in both orders.
+    n_questions = n * (k if config.mode == "pointwise" else k * (k - 1))
+    judge = config.judge or given.engine
+    parts.append(_judging(n_questions, config, given, judge))
+    return Forecast(
+        prompts=n,
+        completions=sum(one.completions for one in parts),
+        tokens=sum(one.tokens for one in parts),
+        disk_bytes=sum(one.disk_bytes for one in parts),
+        seconds=sum(one.seconds for one in parts),
+        cost_usd=sum(one.cost_usd for one in parts),
+        produces={"n_pairs": round(n * FRAC_JUDGED_TO_PAIRS) if k > 1 else 0},
+    )
+
+
+def _judging(n_questions: int, config: JudgePairsConfig, given: ForecastInput, judge: EngineConfig) -> Forecast:
+    n_replies = n_questions * config.votes
+    tokens = n_replies * min(REPLY_TOKENS, config.judge_max_tokens)
+    tokens_in = n_questions * (PROMPT_TOKENS + JUDGED_TOKENS)
+    dollars = (tokens_in * judge.usd_per_million_in + tokens * judge.usd_per_million_out) / 1e6
+    return Forecast(
+        completions=n_replies, tokens=tokens, disk_bytes=n_replies * ROW_BYTES, cost_usd=dollars, seconds=2.0
+    )
+
+
+def dpo(given: ForecastInput) -> Forecast:
+    """Both continuations of every pair, each with its prompt, as often as they are used."""
+    config = _config(given, DpoConfig)
+    n_params = given.count("base", "n_params", 1_000_000)
+    n_used = config.n_steps * config.pairs_per_step or given.count("preferences", "n_pairs") * config.n_epochs
+    tokens = 2 * config.seeds * n_used * (PROMPT_TOKENS + CONTINUATION_TOKENS)
+    disk = config.seeds * n_params * BYTES_PER_PARAMETER
+    produces = {"n_runs": config.seeds, "n_params": n_params}
+    return Forecast(tokens=tokens, disk_bytes=disk, seconds=10, produces=produces)
 
 
 def evaluate(given: ForecastInput) -> Forecast:

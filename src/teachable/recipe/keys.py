@@ -59,9 +59,10 @@ def ingredients(
 
 
 def _engines(config: BaseModel) -> list[EngineConfig]:
-    """The engines that a stage's config names beside the recipe's."""
+    """The engines that a stage's config names beside the recipe's, alone in a field or several in one."""
     values = [getattr(config, name) for name in type(config).model_fields]
-    return [value for value in values if isinstance(value, EngineConfig)]
+    each = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+    return [one for one in each if isinstance(one, EngineConfig)]
 
 
 def _values(config: BaseModel) -> dict[str, Any]:
@@ -71,6 +72,8 @@ def _values(config: BaseModel) -> dict[str, Any]:
         value = getattr(config, name)
         if isinstance(value, EngineConfig):
             values[name] = value.identity()
+        elif isinstance(value, tuple) and any(isinstance(one, EngineConfig) for one in value):
+            values[name] = [one.identity() for one in value]
     return values
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from teachable.evaluate.config import EvaluateConfig
+from teachable.pivot.config import PivotConfig
+from teachable.prefer.config import JudgePairsConfig
 from teachable.probe.config import ProbeConfig
 from teachable.recipe import costs
 from teachable.recipe.spec import Kinds, StageSpec
 from teachable.report.config import ReportConfig
 from teachable.select.config import SelectConfig
 from teachable.tasks.config import BUILT_IN, TasksConfig
-from teachable.train.config import PretrainConfig, SftConfig
+from teachable.train.config import DpoConfig, PreferencesConfig, PretrainConfig, SftConfig
 
 
 class ModelsConfig(BaseModel):
@@ -25,6 +27,15 @@ class ModelsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     paths: tuple[Path, ...] = Field((), description="model folders")
+
+
+class EstimatesConfig(BaseModel):
+    """Estimates that are there already, of another run's probing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Path | None = Field(None, description="an estimates.parquet")
+    attempts: Path | None = Field(None, description="the attempts.parquet that they rest on; null: not known")
 
 
 _SPECS = (
@@ -68,10 +79,59 @@ _SPECS = (
         tokens_per_s=10_000,
     ),
     StageSpec(
+        "estimates",
+        1,
+        EstimatesConfig,
+        needs={"prompts": "tasks"},
+        forecast=costs.own_file,
+        path_fields=("source", "attempts"),
+    ),
+    StageSpec(
+        "pivot",
+        1,
+        PivotConfig,
+        needs={"prompts": "tasks", "base": "pretrain"},
+        optional={"estimates": "probe"},
+        forecast=costs.pivot,
+        uses_engine=True,
+        local_needs=("base",),
+        tokens_per_s=8_000,
+    ),
+    StageSpec(
+        "judge_pairs",
+        1,
+        JudgePairsConfig,
+        needs={"prompts": "tasks", "base": "pretrain"},
+        forecast=costs.judge_pairs,
+        uses_engine=True,
+        local_needs=("base",),
+        tokens_per_s=10_000,
+    ),
+    StageSpec("preferences", 1, PreferencesConfig, forecast=costs.own_file, path_fields=("source",)),
+    StageSpec(
+        "dpo",
+        1,
+        DpoConfig,
+        needs={"preferences": "pivot", "base": "pretrain"},
+        forecast=costs.dpo,
+        outside=("models/{stage}-*",),
+        tokens_per_s=6_000,
+    ),
+    StageSpec(
+        "judge_dpo",
+        1,
+        DpoConfig,
+        needs={"preferences": "judge_pairs", "base": "dpo"},
+        forecast=costs.dpo,
+        outside=("models/{stage}-*",),
+        tokens_per_s=6_000,
+    ),
+    StageSpec(
         "report",
-        2,
+        3,
         ReportConfig,
         needs={role: role for role in ("tasks", "pretrain", "probe", "select", "sft", "evaluate")},
+        optional={role: role for role in ("pivot", "dpo", "judge_pairs", "judge_dpo")},
         forecast=costs.report,
         outside=("report.html", "report.json"),
     ),

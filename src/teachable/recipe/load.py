@@ -71,8 +71,11 @@ def recipe_from(source: Source, overrides: Sequence[str] = (), *, kinds: Kinds, 
 
 
 def _folder_of(field: str, source: Source, folder: Path) -> Path:
-    """What a relative path in this field counts from."""
-    return Path.cwd() if source.places.get(field, "").startswith(("--", COMMAND_LINE)) else folder
+    """What a relative path in this field counts from: who set it, or the field around it, decides."""
+    parts = field.split(".")
+    around = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    place = next((source.places[name] for name in around if name in source.places), "")
+    return Path.cwd() if place.startswith(("--", COMMAND_LINE)) else folder
 
 
 def _placed(engine: EngineConfig, source: Source, folder: Path, field: tuple[str, ...]) -> EngineConfig:
@@ -122,6 +125,7 @@ def _stages(
                     where=source.where("stages", name, "needs", role),
                 )
             waiting.append((needed, {}))
+    stages = {name: _with_optional(stage, kinds[stage.kind], stages) for name, stage in stages.items()}
     return [stages[name] for name in order({name: tuple(stage.needs.values()) for name, stage in stages.items()})]
 
 
@@ -152,14 +156,20 @@ def _needs(name: str, given: object, source: Source, spec: StageSpec, engine: En
     if not isinstance(given, dict):
         raise TeachableError("this is a mapping of roles to stages", where=source.where(*field))
     for role, stage in given.items():
-        if role not in spec.needs:
+        if role not in spec.roles:
             raise TeachableError(
-                f"a {spec.kind} stage has no role {role!r}{nearest(str(role), spec.needs)}",
+                f"a {spec.kind} stage has no role {role!r}{nearest(str(role), spec.roles)}",
                 where=source.where(*field, str(role)),
             )
         if not isinstance(stage, str):
             raise TeachableError("a role is filled by one stage's name", where=source.where(*field, role))
     return {**usual, **given}
+
+
+def _with_optional(stage: Stage, spec: StageSpec, present: Collection[str]) -> Stage:
+    """The stage with those optional roles filled whose usual stage is present (listed, or needed by another one)."""
+    usual = {role: needed for role, needed in spec.optional.items() if needed in present and needed != stage.name}
+    return stage.model_copy(update={"needs": {**usual, **stage.needs}}) if usual else stage
 
 
 def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, folder: Path) -> BaseModel:
@@ -186,8 +196,11 @@ def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, fo
             paths.append(type(item)(path))
         changed[field] = type(value)(paths) if many else paths[0]
     for field in spec.config.model_fields:
+        at = ("stages", stage, field)
         if isinstance(value := getattr(config, field), EngineConfig):
-            changed[field] = _placed(value, source, folder, ("stages", stage, field))
+            changed[field] = _placed(value, source, folder, at)
+        elif isinstance(value, tuple) and any(isinstance(one, EngineConfig) for one in value):
+            changed[field] = tuple(_placed(one, source, folder, (*at, str(i))) for i, one in enumerate(value))
     return config.model_copy(update=changed) if changed else config
 
 

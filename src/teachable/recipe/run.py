@@ -41,6 +41,8 @@ class Watcher(Protocol):
 
     def interrupted(self, stage: str, n_in_flight: int) -> None: ...
 
+    def said(self, stage: str, sentence: str) -> None: ...
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -138,6 +140,7 @@ def _run_stage(work: _Work, decision: Decision, *, afresh: bool) -> StageEntry:
         on_progress=lambda progress: watcher.progressed(stage.name, progress),
         limits=work.limits,
         on_interrupt=lambda n_in_flight: watcher.interrupted(stage.name, n_in_flight),
+        say=lambda sentence: watcher.said(stage.name, sentence),
     )
     begun = time.perf_counter()
     outcome = runner_for(stage.kind)(context)

@@ -78,7 +78,8 @@ class SpendingLimits:
 class StageContext:
     """Everything that a runner gets. `inputs` maps roles to the folders of complete stages.
 
-    `on_interrupt` is to be told how many requests are still in flight when the user asks the stage to end.
+    `on_interrupt` is to be told how many requests are still in flight when the user asks the stage to end, `say` gets
+    sentences that the user should read whatever comes of the stage.
     """
 
     name: str
@@ -94,6 +95,7 @@ class StageContext:
     on_progress: OnProgress
     limits: SpendingLimits = field(default_factory=lambda: SpendingLimits())
     on_interrupt: Callable[[int], None] = lambda n_in_flight: None
+    say: Callable[[str], None] = lambda sentence: None
 
     @property
     def ledger_path(self) -> Path:
@@ -157,6 +159,8 @@ class StageSpec:
         outside: patterns of what it writes outside its folder, `{stage}` standing for its name.
         tokens_per_s: the stated default rate, used until a run on this machine has measured one; 0 for a stage
             whose duration does not grow with tokens.
+        optional: role -> the stage that fills it where the recipe has that stage; else the role is empty, unless the
+            recipe names a stage for it.
     """
 
     kind: str
@@ -171,6 +175,12 @@ class StageSpec:
     uses_base: bool = False
     outside: tuple[str, ...] = ()
     tokens_per_s: float = 0.0
+    optional: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that a recipe may name a stage for."""
+        return (*self.needs, *self.optional)
 
     def paths(self, config: BaseModel) -> list[Path]:
         """The files and model folders that a config names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from teachable.report.charts import tone
-from teachable.report.markup import NONE, Html, count, duration, el, join, percent, short
+from teachable.report.markup import NONE, Html, count, duration, el, first_line, join, percent, short
 from teachable.report.parts import gap, more, section, table
 
 Facts = dict[str, Any]
@@ -91,7 +91,7 @@ def _example(e: Facts) -> Html:
     ]
     summary = el(
         "summary",
-        el("h3", _first_line(question)),
+        el("h3", first_line(question)),
         el("span", join((tag for tag in tags if tag is not None), " "), class_="tags"),
         el("span", e["reason"], class_="reason"),
     )
@@ -131,11 +131,6 @@ def _attempt(a: Facts) -> Html:
 
 def _block(title: str, text: str) -> Html:
     return join([el("h4", title), el("pre", text)])
-
-
-def _first_line(text: str, most: int = 160) -> str:
-    line = next((part.strip() for part in text.splitlines() if part.strip()), text)
-    return line if len(line) <= most else line[:most].rstrip() + "\u2026"
 
 
 def stages(facts: Facts) -> Html:

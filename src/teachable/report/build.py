@@ -13,7 +13,7 @@ from teachable.report.page import render
 from teachable.store.files import write_json, write_text
 
 MOST_BYTES = 4_500_000  # mail and chat programs take 5 MB; attempts are what can be long, so they give way
-FEWEST_CHARS, FEWEST_EXAMPLES = 500, 10
+FEWEST_CHARS, FEWEST_EXAMPLES, FEWEST_SOLUTIONS = 500, 10, 1
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ def build_report(
 
     Stages that have not run are said to be missing, in the page and in the answer; they stop nothing. The
     same run folder on the same machine gives the same bytes: no clock is read. A page that would be larger
-    than `MOST_BYTES` gets shorter texts, then fewer examples.
+    than `MOST_BYTES` gets shorter texts, then fewer examples, then fewer solutions.
 
     Args:
         run: the run folder.
         config: what to show; None takes the defaults.
-        folders: role (tasks, pretrain, probe, select, sft, evaluate) -> stage folder. A role left out takes its
-            own name, or the stage of its kind in the manifest.
+        folders: role (tasks, pretrain, probe, select, sft, evaluate; pivot, dpo, judge_pairs, judge_dpo) -> stage
+            folder. A role left out takes its own name, or the stage of its kind in the manifest.
 
     Raises:
         TeachableError: no such folder, an unknown role, a broken file, or no room to write.
@@ -68,4 +68,6 @@ def _smaller(config: ReportConfig) -> ReportConfig | None:
         return config.model_copy(update={"max_chars": max(FEWEST_CHARS, config.max_chars // 2)})
     if config.n_examples > FEWEST_EXAMPLES:
         return config.model_copy(update={"n_examples": max(FEWEST_EXAMPLES, config.n_examples // 2)})
+    if config.n_solutions > FEWEST_SOLUTIONS:
+        return config.model_copy(update={"n_solutions": max(FEWEST_SOLUTIONS, config.n_solutions // 2)})
     return None

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from teachable.report.markup import Html, count, el, join
 
-TONES = ("teachable", "random", "mastered", "beyond", "ambiguous", "base")
+TONES = ("teachable", "random", "mastered", "beyond", "ambiguous", "base", "up", "down")
 ROW_PX = 30
 
 
@@ -161,22 +161,64 @@ class Line:
     weight: str
 
 
+@dataclass(frozen=True)
+class Band:
+    """What a curve is known to: (x, low, high) along it."""
+
+    points: Sequence[tuple[float, float, float]]
+    name: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a curve that stands out: a line from one value to the other, with an arrow head at its end."""
+
+    x: float
+    before: float
+    after: float
+    name: str
+    title: str
+
+
 def curves(
-    lines: Sequence[Line], x: Scale, y: Scale, *, height: int, label: str, write_x: Callable[[float], str]
+    lines: Sequence[Line],
+    x: Scale,
+    y: Scale,
+    *,
+    height: int,
+    label: str,
+    write_x: Callable[[float], str],
+    write_y: Callable[[float], str] = "{:g}".format,
+    bands: Sequence[Band] = (),
+    steps: Sequence[Step] = (),
 ) -> Html:
-    """Curves in a frame with both axes. Lines live in a stretched inner drawing, text in the unstretched outer."""
+    """Curves in a frame with both axes, over their bands and under the steps that stand out.
+
+    Lines and bands live in a stretched inner drawing, text and arrow heads in the unstretched outer.
+    """
     foot = 22
     plot = height - foot
     parts: list[object] = []
     for v in ticks(y.low, y.high, 4):
         place = plot * (1 - y.at(v) / 100)
         parts.append(el("line", x1="0", x2="100%", y1=f"{place:.1f}", y2=f"{place:.1f}", class_="grid"))
-        parts.append(el("text", f"{v:g}", x="-8", y=f"{place + 4:.1f}", text_anchor="end", class_="ylabel"))
+        parts.append(el("text", write_y(v), x="-8", y=f"{place + 4:.1f}", text_anchor="end", class_="ylabel"))
     for v in ticks(x.low, x.high, 4):
         place = x.at(v)
         anchor = "start" if place < 8 else "end" if place > 92 else "middle"
         parts.append(el("text", write_x(v), x=_pc(place), y=str(height - 6), text_anchor=anchor))
     drawn = [
+        el(
+            "polygon",
+            points=" ".join(
+                [f"{x.at(a):.2f},{100 - y.at(high):.2f}" for a, _, high in band.points]
+                + [f"{x.at(a):.2f},{100 - y.at(low):.2f}" for a, low, _ in reversed(band.points)]
+            ),
+            class_=f"band {tone(band.name)}",
+        )
+        for band in bands
+    ]
+    drawn += [
         el(
             "polyline",
             points=" ".join(f"{x.at(a):.2f},{100 - y.at(b):.2f}" for a, b in line.points),
@@ -187,7 +229,20 @@ def curves(
     parts.append(
         el("svg", *drawn, viewBox="0 0 100 100", preserveAspectRatio="none", width="100%", height=plot, class_="plot")
     )
+    parts += [_step(one, x, y, plot) for one in steps]
     return _svg(*parts, height=height, class_="curves", label=label)
+
+
+def _step(one: Step, x: Scale, y: Scale, plot: float) -> Html:
+    place, start, end = _pc(x.at(one.x)), plot * (1 - y.at(one.before) / 100), plot * (1 - y.at(one.after) / 100)
+    tip = 9 if end < start else -9  # the head points the way the curve goes
+    return el(
+        "g",
+        el("title", one.title),
+        el("line", x1=place, x2=place, y1=f"{start:.1f}", y2=f"{end:.1f}", class_="whisker"),
+        el("svg", el("path", d=f"M-6 {tip}L0 0L6 {tip}Z", class_="head"), x=place, y=f"{end:.1f}"),
+        class_=f"step {tone(one.name)}",
+    )
 
 
 def legend(names: Mapping[str, str]) -> Html:

@@ -19,4 +19,7 @@ class ReportConfig(BaseModel):
         le=20_000,
         description="longest question, attempt or response shown, in characters; the rest is cut",
     )
+    n_solutions: int = Field(
+        8, ge=0, le=50, description="solutions shown token by token where pivotal tokens were searched; 0 shows none"
+    )
     title: str = Field("", description="what the browser's tab says; empty takes the recipe's name")

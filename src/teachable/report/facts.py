@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from teachable.report.config import ReportConfig
-from teachable.report.load import RunReader
+from teachable.report.load import ROLES, RunReader
+from teachable.report.pivots import pivot_facts
 from teachable.report.pool import pass_rate_facts, pool_facts, probing_facts
 from teachable.report.reproduce import private_words, redacted, reproduce_facts, stage_facts
 from teachable.report.samples import sample_facts
 from teachable.report.training import training_facts
+from teachable.report.tuning import preference_facts
 
 FORMAT = 1
 ARM_ORDER = ("base", "teachable", "random", "mastered", "beyond")
@@ -27,12 +29,7 @@ Facts = dict[str, Any]
 
 def gather(reader: RunReader, config: ReportConfig) -> Facts:
     """All facts of a run. What is missing is an empty value and a line in `missing`."""
-    import yaml
-
-    recipe_text = reader.text("run.yaml")
-    recipe = yaml.safe_load(recipe_text) if recipe_text else {}
-    recipe = recipe if isinstance(recipe, dict) else {}
-    manifest = reader.manifest
+    recipe, manifest = reader.recipe, reader.manifest
     results = result_facts(reader)
     pool = pool_facts(reader)
     facts: Facts = {
@@ -41,14 +38,17 @@ def gather(reader: RunReader, config: ReportConfig) -> Facts:
         "run": reader.run.name,
         "seed": recipe.get("seed"),
         "base": str(recipe.get("base") or ""),
+        "roles": [role for role in ROLES if reader.expects(role)],
         **results,
         **pool,
         "pass_rates": pass_rate_facts(reader),
         "probing": probing_facts(reader),
         "training": training_facts(reader, arm_key),
+        "pivots": pivot_facts(reader, config),
+        "preferences": preference_facts(reader),
         "examples": sample_facts(reader, config, seed=recipe.get("seed")),
         "stages": stage_facts(manifest, reader),
-        "reproduce": reproduce_facts(recipe_text, manifest),
+        "reproduce": reproduce_facts(reader.recipe_text, manifest),
         "missing": list(reader.missing),
     }
     clean: Facts = redacted(finite(facts), private_words(reader.run))

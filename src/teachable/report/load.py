@@ -17,6 +17,7 @@ from teachable.errors import TeachableError
 from teachable.store.files import read_json
 
 ROLES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate")
+KINDS = ("pivot", "dpo", "judge_pairs", "judge_dpo")  # these a recipe may lack, or have several of
 Row = dict[str, Any]
 
 
@@ -25,8 +26,8 @@ class RunReader:
 
     Args:
         run: the run folder.
-        folders: role -> folder name inside the run. A role left out takes its own name, or the stage of its kind
-            in the manifest.
+        folders: role, or kind, -> folder name inside the run. A role left out takes its own name, or the stage of its
+            kind in the manifest.
 
     Raises:
         TeachableError: the folder is not there, or `folders` names a role that the report does not know.
@@ -37,13 +38,17 @@ class RunReader:
             raise TeachableError(
                 "there is no run folder to report on", where=str(run), mend="Give the folder that `teachable run` wrote"
             )
-        unknown = sorted(set(folders or {}) - set(ROLES))
+        unknown = sorted(set(folders or {}) - {*ROLES, *KINDS})
         if unknown:
-            raise TeachableError(f"the report has no role {unknown[0]!r}", mend=f"Use some of: {', '.join(ROLES)}")
+            known = ", ".join((*ROLES, *KINDS))
+            raise TeachableError(f"the report has no role {unknown[0]!r}", mend=f"Use some of: {known}")
         self.run = run
         self.missing: list[str] = []
         self.manifest = self.json("manifest.json")
-        self.folders = {role: (folders or {}).get(role) or self._folder_of(role) for role in ROLES}
+        self.recipe_text = self.text("run.yaml")
+        self.recipe = _mapping(self.recipe_text)
+        self.given = dict(folders or {})
+        self.folders = {role: self.given.get(role) or self._folder_of(role) for role in ROLES}
 
     def _folder_of(self, role: str) -> str:
         """The role's own name, or the first finished stage of that kind where none has the name."""
@@ -52,18 +57,43 @@ class RunReader:
             return role
         return next((name for name, entry in stages.items() if entry.get("kind") == role), role)
 
+    def _listed(self) -> dict[str, str]:
+        """Stage -> kind, for the stages of the recipe."""
+        stages = self.recipe.get("stages")
+        listed = stages.items() if isinstance(stages, dict) else ()
+        return {str(name): str((one if isinstance(one, dict) else {}).get("kind", name)) for name, one in listed}
+
+    def stages_of(self, kind: str) -> list[str]:
+        """The folders of all stages of a kind that have run, or that the recipe wants to run; most runs have none."""
+        found = [self.given[kind]] if kind in self.given else []
+        found += [name for name, entry in (self.manifest.get("stages") or {}).items() if entry.get("kind") == kind]
+        found += [name for name, listed in self._listed().items() if listed == kind]
+        found += [kind] if not found and (self.run / kind).is_dir() else []
+        return list(dict.fromkeys(found))
+
+    def expects(self, role: str) -> bool:
+        """Whether the role is missed where it is empty.
+
+        It always is, but for runs of the kinds in `KINDS`: a search for pivotal tokens need not evaluate anything, so
+        there only what the run has or its recipe wants is missed.
+        """
+        if not any(self.stages_of(kind) for kind in KINDS):
+            return True
+        return (self.run / self.folders[role]).is_dir() or bool(self.stages_of(role))
+
     def path(self, role: str, name: str) -> Path:
         return self.run / self.folders[role] / name
 
     def stats(self, role: str) -> Row:
         """The stage's stats.json, or nothing where the stage has not run."""
-        return self.json(f"{self.folders[role]}/stats.json")
+        return self.json(f"{self.folders[role]}/stats.json", note=self.expects(role))
 
-    def json(self, name: str) -> Row:
+    def json(self, name: str, *, note: bool = True) -> Row:
         """A JSON object of the run, or nothing where the file is not there."""
         path = self.run / name
         if not path.is_file():
-            self._note(name)
+            if note:
+                self._note(name)
             return {}
         value = read_json(path)
         if not isinstance(value, dict):
@@ -84,13 +114,25 @@ class RunReader:
     def rows(
         self, role: str, name: str, columns: Collection[str], where: tuple[str, Collection[str]] | None = None
     ) -> list[Row]:
-        """Some columns of a Parquet file; with `where`, the rows whose column holds one of the values."""
+        """Some columns of a role's Parquet file; with `where`, the rows whose column holds one of the values."""
+        return self.table(f"{self.folders[role]}/{name}", columns, where, note=self.expects(role))
+
+    def table(
+        self,
+        name: str,
+        columns: Collection[str],
+        where: tuple[str, Collection[str]] | None = None,
+        *,
+        note: bool = True,
+    ) -> list[Row]:
+        """The same of any Parquet file of the run; `note`: it is missing where it is not there."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.path(role, name)
+        path = self.run / name
         if not path.is_file():
-            self._note(f"{self.folders[role]}/{name}")
+            if note:
+                self._note(name)
             return []
         try:
             has = set(pq.read_schema(path).names)
@@ -124,6 +166,14 @@ class RunReader:
     def _note(self, name: str) -> None:
         if name not in self.missing:
             self.missing.append(name)
+
+
+def _mapping(recipe_text: str) -> Row:
+    """The recipe's document; nothing where there is none."""
+    import yaml
+
+    document = yaml.safe_load(recipe_text) if recipe_text else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _unreadable(path: Path, error: Exception) -> TeachableError:

@@ -102,6 +102,12 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600}\u00a0h {whole % 3600 // 60:02d}\u00a0min"
 
 
+def first_line(text: str, most: int = 160) -> str:
+    """The first line of a text that says something, as a heading of at most about `most` characters."""
+    line = next((part.strip() for part in text.splitlines() if part.strip()), text)
+    return line if len(line) <= most else line[:most].rstrip() + "\u2026"
+
+
 def probability(value: float | None) -> str:
     """A p-value: 0.032, or < 0.001."""
     if value is None:

@@ -188,7 +188,7 @@ def _probing(probing: Facts) -> list[Html]:
 
 
 def training(facts: Facts) -> Html:
-    """Loss against tokens, a panel an arm; the other arms' means stand behind in grey."""
+    """Loss against tokens, a panel an arm; the other arms' means stand behind in grey. Nothing without any curve."""
     t = facts["training"]
     parts: list[object] = []
     if t["curves"]:
@@ -218,7 +218,7 @@ def training(facts: Facts) -> Html:
                 )
             )
         parts.append(el("div", join(panels), class_="panels narrow"))
-    else:
+    elif "sft" in facts["roles"]:
         parts.append(gap("the curves of the arms", "sft/curves.parquet"))
     if t["runs"]:
         parts.append(
@@ -270,10 +270,14 @@ def training(facts: Facts) -> Html:
                 class_="alone",
             )
         )
+    if not parts:
+        return Html("")
     return section(
         "training",
         "Training curves",
         *parts,
         lead="Loss against training tokens: seeds thin, their mean bold, the other arms' means in grey. "
-        "Each arm reads its own examples, so a lower curve is not a better model.",
+        "Each arm reads its own examples, so a lower curve is not a better model."
+        if "sft" in facts["roles"]
+        else "Loss against training tokens.",
     )

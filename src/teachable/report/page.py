@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from importlib import resources
 from string import Template
 from typing import Any
 
-from teachable.report import account, material, results
+from teachable.report import account, material, preferences, results, searches
 from teachable.report.markup import Html, el, esc, join
 
-SECTIONS = (
-    ("funnel", "Funnel", material.funnel),
-    ("pass-rates", "Pass rates", material.pass_rates),
-    ("arms", "Arms", results.arms),
-    ("differences", "Differences", results.differences),
-    ("domains", "Domains", results.by_domain),
-    ("training", "Training", material.training),
-    ("examples", "Examples", account.examples),
-    ("stages", "Time and tokens", account.stages),
-    ("reproduce", "Reproduce", account.reproduce),
+# Anchor, name, how it is drawn, and the roles of which the run must have or want one; none means that the drawing is
+# empty where there is nothing to tell.
+SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], Html], tuple[str, ...]], ...] = (
+    ("funnel", "Funnel", material.funnel, ("select", "sft")),
+    ("pass-rates", "Pass rates", material.pass_rates, ("probe",)),
+    ("pivots", "Pivotal tokens", searches.pivotal_tokens, ()),
+    ("arms", "Arms", results.arms, ("evaluate",)),
+    ("differences", "Differences", results.differences, ("evaluate",)),
+    ("domains", "Domains", results.by_domain, ("evaluate",)),
+    ("training", "Training", material.training, ("sft", "pretrain")),
+    ("preferences", "Preferences", preferences.preferences, ()),
+    ("examples", "Examples", account.examples, ("select",)),
+    ("stages", "Time and tokens", account.stages, ()),
+    ("reproduce", "Reproduce", account.reproduce, ()),
 )
 
 
@@ -37,9 +42,14 @@ def render(facts: dict[str, Any], title: str = "") -> str:
     """
     style, script = _template("style.css"), _template("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    drawn = [
+        (anchor, label, drawing)
+        for anchor, label, draw, roles in SECTIONS
+        if (not roles or set(roles) & set(facts["roles"])) and (drawing := draw(facts))
+    ]
     contents = el(
         "nav",
-        el("ul", join(el("li", el("a", label, href=f"#{anchor}")) for anchor, label, _ in SECTIONS)),
+        el("ul", join(el("li", el("a", label, href=f"#{anchor}")) for anchor, label, _ in drawn)),
         aria_label="Contents",
     )
     return Template(_template("page.html")).substitute(
@@ -52,7 +62,7 @@ def render(facts: dict[str, Any], title: str = "") -> str:
         script=Html(script),
         header=results.header(facts),
         contents=contents,
-        sections=join(draw(facts) for _, _, draw in SECTIONS),
+        sections=join(drawing for _, _, drawing in drawn),
         footer=_footer(facts),
     )
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from teachable.report.load import ROLES, RunReader
+from teachable.report.load import KINDS, ROLES, RunReader
 
 PACKAGES = (
     "teachable",
@@ -49,7 +49,9 @@ def stage_facts(manifest: Mapping[str, Any], reader: RunReader) -> dict[str, Any
         for name, entry in entries.items()
         if entry.get("kind") != "report"  # it cannot time itself, and a report made anew is to say the same
     ]
-    absent = [reader.folders[role] for role in ROLES if reader.folders[role] not in entries]
+    needed = [reader.folders[role] for role in ROLES if reader.expects(role)]
+    needed += [stage for kind in KINDS for stage in reader.stages_of(kind)]
+    absent = [stage for stage in needed if stage not in entries]
     totals = {name: sum(r[name] or 0 for r in rows) for name in (*_COUNTS, "bytes")}
     return {"rows": rows, "absent": absent, "totals": totals}
 
@@ -102,6 +104,12 @@ def redacted(value: Any, words: Sequence[tuple[str, str]]) -> Any:
     if isinstance(value, list | tuple):
         return [redacted(v, words) for v in value]
     return value
+
+
+def private_spans(text: str, run: Path) -> list[tuple[int, int]]:
+    """Where in a text `redacted` would find something, as (start, end)."""
+    patterns = [re.compile(rf"{re.escape(old)}(?![\w.-])") for old, _ in private_words(run)]
+    return [found.span() for pattern in (*patterns, _HOMES) for found in pattern.finditer(text)]
 
 
 def _version(package: str) -> str | None:

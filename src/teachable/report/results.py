@@ -8,6 +8,7 @@ from typing import Any
 from teachable.report.charts import Mark, Scale, axis_row, interval_row, legend, ticks, tone
 from teachable.report.markup import DASH, MINUS, Html, count, el, esc, interval, join, percent, points, probability
 from teachable.report.parts import gap, more, plotted, section, table
+from teachable.report.searches import sentence
 
 Facts = dict[str, Any]
 OUTCOMES = {"better": "Better", "worse": "Worse", "no difference": "No difference"}
@@ -52,6 +53,8 @@ def header(facts: Facts) -> Html:
 
 
 def _no_verdict(facts: Facts) -> str:
+    if "evaluate" not in facts["roles"] and any(one["found"] for one in facts["pivots"]):
+        return f"{sentence(facts['pivots'])}."
     done = [r["stage"] for r in facts["stages"]["rows"]]
     return f"No verdict yet: {'the models have not been evaluated' if done else 'no stage of this run has finished'}."
 

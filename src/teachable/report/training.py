@@ -51,14 +51,14 @@ def training_facts(reader: RunReader, order: Callable[[str], tuple[int, str]]) -
     }
 
 
-def mean_curve(curves: Sequence[Sequence[dict[str, Any]]]) -> list[Point]:
-    """The mean over seeds of tokens and loss at every step that all seeds have."""
+def mean_curve(curves: Sequence[Sequence[dict[str, Any]]], x: str = "tokens", y: str = "loss") -> list[Point]:
+    """The mean over seeds of two columns at every step that all seeds have."""
     at: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for curve in curves:
         for r in curve:
             at[r["step"]].append(r)
     return [
-        (sum(r["tokens"] for r in rs) / len(rs), sum(r["loss"] for r in rs) / len(rs))
+        (sum(r[x] for r in rs) / len(rs), sum(r[y] for r in rs) / len(rs))
         for _, rs in sorted(at.items())
         if len(rs) == len(curves)
     ]

@@ -18,10 +18,10 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -41,6 +41,8 @@ from teachable.train.loop import (
 CURVE = "curve.json"  # written into a checkpoint last: a checkpoint without it is not complete
 SAVING_SHARE = 0.05  # saving a large model takes long: at most about this share of the time goes into it
 MAX_SEED = 2**32  # NumPy takes no larger seed
+
+P = TypeVar("P")  # a point of a curve: a dataclass of numbers
 
 
 def train_with_trl(
@@ -68,12 +70,16 @@ def train_with_trl(
         raise ValueError("training with TRL moves all weights by AdamW: muon_rate must be 0")
     _require_loss(sequences, steps)
     folder = checkpoint_folder(checkpoint) if checkpoint else None
-    last = _last_complete(folder) if folder else None
+    last = last_complete(folder) if folder else None
     curve = [CurvePoint(**point) for point in read_json(last / CURVE)] if last else []
-    with tempfile.TemporaryDirectory() as nothing_is_written_here, _given_back(model):
+    with tempfile.TemporaryDirectory() as nothing_is_written_here, given_back(model):
         trainer = _make_trainer(model, sequences, steps, how, pad_id, folder or Path(nothing_is_written_here))
         tokens_after = list(itertools.accumulate(sum(len(sequences[i].ids) for i in step) for step in steps))
-        trainer.add_callback(_make_watcher(curve, tokens_after, folder, on_step))
+
+        def point_of(step: int, logs: Mapping[str, float]) -> CurvePoint:
+            return CurvePoint(step, tokens_after[step], logs["loss"], logs["learning_rate"])
+
+        trainer.add_callback(make_watcher(curve, point_of, folder, on_step))
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.eval()
     return curve
@@ -92,7 +98,7 @@ def _make_trainer(
     pad_id: int,
     folder: Path,
 ) -> Any:
-    trl, datasets = _libraries()
+    trl, datasets = trl_libraries("Install teachable[train], or set backend: loop")
     from tokenizers import Tokenizer, models
     from torch.utils.data import DataLoader
     from transformers import PreTrainedTokenizerFast, PrinterCallback
@@ -164,13 +170,15 @@ def _arguments(trl: Any, model: Any, how: Optimisation, folder: Path) -> Any:
     return arguments
 
 
-def _make_watcher(
-    curve: list[CurvePoint],
-    tokens_after: Sequence[int],
+def make_watcher(
+    curve: list[P],
+    point_of: Callable[[int, Mapping[str, float]], P],
     folder: Path | None,
-    on_step: Callable[[CurvePoint], None] | None,
+    on_step: Callable[[P], None] | None,
 ) -> Any:
     """A callback that appends each step to `curve`, stops at a loss that is not finite, and saves by the clock.
+
+    `point_of` makes a step's point from its number (0 the first) and from what the trainer logs of it.
 
     The trainer calls it in this order at the end of a step: on_step_end, on_log, then, where the first asked for it,
     it saves and calls on_save. So a step whose loss is not finite is never saved.
@@ -186,7 +194,7 @@ def _make_watcher(
                 return
             step = state.global_step - 1
             require_finite(logs["loss"], step)
-            curve.append(CurvePoint(step, tokens_after[step], logs["loss"], logs["learning_rate"]))
+            curve.append(point_of(step, logs))
             if on_step:
                 on_step(curve[-1])
 
@@ -208,14 +216,14 @@ def _make_watcher(
     return Watcher()
 
 
-def _last_complete(folder: Path) -> Path | None:
+def last_complete(folder: Path) -> Path | None:
     """The newest of the trainer's checkpoints that was written to its end."""
     complete = [path.parent for path in folder.glob(f"checkpoint-*/{CURVE}")]
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 @contextmanager
-def _given_back(model: Any) -> Iterator[None]:
+def given_back(model: Any) -> Iterator[None]:
     """Undo what the trainer does to a model besides training it, so that it samples and saves as before.
 
     TRL (and accelerate, with bf16) replaces its `forward`; the trainer switches its cache off, in its config too,
@@ -239,7 +247,12 @@ def _require_loss(sequences: Sequence[TokenSequence], steps: Sequence[Sequence[i
             require_finite(float("nan"), number)
 
 
-def _libraries() -> tuple[Any, Any]:
+def trl_libraries(mend: str) -> tuple[Any, Any]:
+    """TRL and datasets, imported when they are needed.
+
+    Raises:
+        TeachableError: one of them, or accelerate, is not installed; `mend` says what to do about it.
+    """
     try:
         import accelerate  # noqa: F401  (the trainer's own error, in its absence, is a page long)
         import datasets
@@ -247,6 +260,6 @@ def _libraries() -> tuple[Any, Any]:
     except ImportError as error:
         raise TeachableError(
             f"training with TRL needs libraries that are not here ({error})",
-            mend="Install teachable[train], or set backend: loop",
+            mend=mend,
         ) from error
     return trl, datasets

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from teachable.records import Completion
 from teachable.verify.extract import spoken
 
+LOWEST_SCORE, HIGHEST_SCORE = 1, 10
 # Objects that are looked at in a reply, from its end: a bound on the work that a reply of braces can make.
 MAX_OBJECTS = 64
 _START = re.compile(r'\{\s*"')
@@ -44,6 +45,14 @@ class PairReply(SealedReply):
     """Which is better? null is "I can't tell"."""
 
     better: Literal["A", "B", "tie"] | None
+
+
+class ScoreReply(SealedReply):
+    """How good is the candidate, from 1 to 10 in each respect? null is "I can't tell"."""
+
+    accuracy: float | None = Field(ge=LOWEST_SCORE, le=HIGHEST_SCORE)
+    style: float | None = Field(ge=LOWEST_SCORE, le=HIGHEST_SCORE)
+    detail: float | None = Field(ge=LOWEST_SCORE, le=HIGHEST_SCORE)
 
 
 Reply = TypeVar("Reply", bound=SealedReply)

@@ -10,6 +10,9 @@ LLM-as-a-Judge with MT-Bench and Chatbot Arena", sections 3.3 and 3.4). A vote i
 and it counts only where both name the same answer, or both a tie. Where they differ the judge can't tell, which is
 None here (Zheng et al. count it as a tie); `position_bias` says how far the judge leans to the first place.
 
+An answer is also scored from 1 to 10 for accuracy, style and detail, the three respects of the judge in section 4.3 of
+the Phi-4 Technical Report (Abdin et al. 2024); the rubric, the seal and the averaging (`scoring.py`) are ours.
+
 What is shown is fenced (`fence.py`): a candidate can't write the end of its fence, special tokens, or a verdict that
 would be taken for the judge's. What no fence can give is a model that never obeys what it reads inside: how often
 yours does, and how often it errs without being asked to, is what `calibrate` measures. Put attempts that plead for
@@ -31,7 +34,8 @@ from teachable.errors import TeachableError
 from teachable.records import Completion, Engine, Message, Prompt, Request, Verdict
 from teachable.verify.extract import extract_answer, spoken
 from teachable.verify.judging.fence import fenced, neutral, seal_of
-from teachable.verify.judging.replies import PairReply, PointReply, Read, Reply, read_reply
+from teachable.verify.judging.replies import PairReply, PointReply, Read, Reply, ScoreReply, read_reply
+from teachable.verify.judging.scoring import NO_ANSWER, Scoring, scoring_of
 from teachable.verify.judging.votes import Comparison, comparison_of, one_line, verdict_of
 
 _NO_ENGINE = "the judge has no engine to ask"
@@ -113,6 +117,20 @@ class Judge:
         shown = self._shown(prompt, {"candidate's answer": candidate}, "pointwise", PointReply)
         reads = await self._ask(engine, shown, prompt, "pointwise")
         return verdict_of(reads, answer)
+
+    async def score(self, attempt: str, prompt: Prompt) -> Scoring:
+        """How good is this attempt? Its thoughts are not shown; without an answer outside them it has no score.
+
+        Raises:
+            TeachableError: there is no engine, or the engine raised one.
+        """
+        engine = self._engine()
+        candidate = spoken(attempt).strip()
+        fault = self._unfit(prompt, candidate) if candidate else NO_ANSWER
+        if fault:
+            return Scoring(reason=fault)
+        shown = self._shown(prompt, {"candidate's answer": candidate}, "scores", ScoreReply)
+        return scoring_of(await self._ask(engine, shown, prompt, "scores"))
 
     async def compare(self, first: str, second: str, prompt: Prompt) -> Comparison:
         """Which attempt is better? Both orders are asked; two attempts of the same text are a tie without asking.

@@ -1,0 +1,195 @@
+"""Tune the base on preference pairs: one model a seed, each on another order of the same pairs.
+
+`judge_dpo` is this stage again, on judged pairs and with the model of a `dpo` stage as its base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from teachable.errors import TeachableError
+from teachable.recipe.sampling import Place, place_of
+from teachable.recipe.spec import StageContext, StageOutcome
+from teachable.recipe.workers import side_by_side
+from teachable.records import Progress
+from teachable.store.digest import digest, model_digest
+from teachable.store.files import read_json, write_json, write_rows
+from teachable.train.config import DpoConfig
+from teachable.train.dpo import dpo, pair_steps
+from teachable.train.dpo_trainer import DpoPoint
+from teachable.train.preferences import FILE, read_preferences
+
+RUN_FIELDS = ("digest", "n_pairs", "n_too_long", "n_steps", "pairs_per_step", "n_tokens", "n_response_tokens")
+
+
+@dataclass(frozen=True)
+class DpoJob:
+    """One model to tune. `part` is where its record goes; `out` is its folder, `path` the same from the run."""
+
+    arm: str
+    seed: int
+    pairs: Path
+    base: str
+    config: DpoConfig
+    out: Path
+    path: str
+    part: Path
+    place: Place
+
+    @property
+    def label(self) -> str:
+        """The model's name."""
+        return f"{self.arm}-{self.seed}"
+
+
+def run(ctx: StageContext) -> StageOutcome:
+    """Train one model a seed. A killed stage goes on with the models that it had not finished."""
+    config = ctx.config_as(DpoConfig)
+    n_given = len(read_preferences(ctx.inputs["preferences"] / FILE))
+    if not n_given:
+        raise TeachableError(
+            "there are no preference pairs to train on",
+            where=ctx.name,
+            mend=f"{ctx.inputs['preferences'] / 'stats.json'} counts what was left out, and why",
+        )
+    jobs = _jobs(ctx, config)
+    records, spent = _trained(ctx, jobs, n_given)
+    _write(ctx, jobs, records)
+    for job in jobs:
+        job.part.unlink(missing_ok=True)
+    first = records[0]["run"]
+    if first["n_too_long"]:
+        ctx.say(f"{first['n_too_long']:,} of {n_given:,} pairs are longer than the base or max_length allows: left out")
+    models, steps, pairs = (
+        _count(len(jobs), "model"),
+        _count(first["n_steps"], "step"),
+        _count(first["n_pairs"], "pair"),
+    )
+    return StageOutcome(
+        note=f"{models} of {steps}, on {pairs}",
+        tokens_out=_tokens(records),
+        tokens_spent=_tokens(spent),
+        model_digest=digest([record["run"]["digest"] for record in records]),
+        requires=(jobs[0].out.absolute(),),  # `path` says where it is: a run folder that was moved does this again
+    )
+
+
+def _trained(ctx: StageContext, jobs: list[DpoJob], n_pairs: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The models' records in the order of the jobs, and of these the ones that were trained only now."""
+    done = {job.label: record for job in jobs if (record := _recorded(job)) is not None}
+
+    def finished(job: DpoJob, record: dict[str, Any]) -> None:
+        done[job.label] = record
+        ctx.on_progress(Progress(len(done), len(jobs), "models", _tokens(done.values()), job.label))
+
+    ctx.on_progress(Progress(len(done), len(jobs), "models"))
+    waiting = [job for job in jobs if job.label not in done]
+    if len(jobs) == 1:  # trained in this process, so its steps can be told
+        n_steps = len(pair_steps(n_pairs, jobs[0].config, jobs[0].seed))
+
+        def stepped(point: DpoPoint) -> None:
+            ctx.on_progress(Progress(point.step + 1, n_steps, "steps", point.tokens))
+
+        spent = side_by_side(partial(train_one, on_step=stepped), waiting, 1, finished)
+    else:
+        spent = side_by_side(train_one, waiting, jobs[0].place.n_at_once, finished)
+    return [done[job.label] for job in jobs], spent
+
+
+def _write(ctx: StageContext, jobs: list[DpoJob], records: list[dict[str, Any]]) -> None:
+    """The tables in the shape of the sft stage's, and the first model's place, for stages that take it as a base."""
+    write_rows(ctx.folder / "runs.parquet", [record["run"] for record in records])
+    curves = [
+        {"arm": job.arm, "seed": job.seed, **point}
+        for job, record in zip(jobs, records, strict=True)
+        for point in record["curve"]
+    ]
+    write_rows(ctx.folder / "curves.parquet", curves)
+    first = records[0]["run"]
+    config = ctx.config_as(DpoConfig)
+    stats = {
+        "arms": [ctx.name],
+        "seeds": [job.seed for job in jobs],
+        "n_runs": len(jobs),
+        "path": str(jobs[0].out.absolute()),
+        "digest": first["digest"],
+        "n_params": records[0]["n_params"],
+        "n_pairs": first["n_pairs"],
+        "n_too_long": first["n_too_long"],
+        "n_steps": first["n_steps"],
+        "pairs_per_step": first["pairs_per_step"],
+        "lora": bool(config.lora.r),
+        "precomputed": records[0]["precomputed"],
+        "seconds": round(sum(record["run"]["seconds"] for record in records), 3),
+        "tokens": _tokens(records),
+    }
+    write_json(ctx.folder / "stats.json", stats)
+
+
+def _jobs(ctx: StageContext, config: DpoConfig) -> list[DpoJob]:
+    base = read_json(ctx.inputs["base"] / "stats.json")
+    jobs = []
+    for seed in range(ctx.seed, ctx.seed + config.seeds):
+        out = ctx.model_path(str(seed))
+        jobs.append(
+            DpoJob(
+                arm=ctx.name,
+                seed=seed,
+                pairs=ctx.inputs["preferences"] / FILE,
+                base=str(base["path"]),
+                config=config,
+                out=out,
+                path=out.relative_to(ctx.run).as_posix(),  # the run folder may be moved
+                part=ctx.folder / f".part-{seed}.json",
+                place=place_of(ctx, int(base["n_params"])),
+            )
+        )
+    return jobs
+
+
+def _recorded(job: DpoJob) -> dict[str, Any] | None:
+    """What a killed run had recorded of a model. One whose model has since gone is trained again."""
+    if not job.part.is_file():
+        return None
+    kept: dict[str, Any] = read_json(job.part)
+    return kept if job.out.is_dir() and model_digest(job.out) == kept["run"]["digest"] else None
+
+
+def _tokens(records: Iterable[dict[str, Any]]) -> int:
+    return sum(record["run"]["n_tokens"] for record in records)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def train_one(job: DpoJob, on_step: Callable[[DpoPoint], None] | None = None) -> dict[str, Any]:
+    """Tune one model and record it; the record is written after the model is saved. Runs in a worker process."""
+    torch.set_num_threads(job.place.n_threads)
+    result = dpo(
+        job.base,
+        read_preferences(job.pairs),
+        job.config,
+        seed=job.seed,
+        out=job.out,
+        device=job.place.resources.device,
+        checkpoint=job.part.with_suffix(".pt"),
+        on_step=on_step,
+    )
+    run = {"arm": job.arm, "seed": job.seed, "path": job.path}
+    run |= {name: getattr(result, name) for name in RUN_FIELDS}
+    run |= {"backend": "trl", "final_loss": result.curve[-1].loss, "seconds": round(result.seconds, 3)}
+    record = {
+        "run": run,
+        "curve": [asdict(point) for point in result.curve],
+        "precomputed": result.precomputed,
+        "n_params": result.n_params,
+    }
+    write_json(job.part, record)
+    return record
