@@ -143,6 +143,16 @@ def test_the_range_is_said_with_the_number_outside(done: Result) -> None:
     assert len(said) == 1 and said[0].startswith("pivot: 2 of 6 prompts left out")
 
 
+def test_what_the_verifier_can_not_tell_is_said_and_counts_neither_way(done: Result, place: Path) -> None:
+    rows = [{"id": "open", "prompt": "question open", "verifier": "exact"}]
+    (place / "open.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = invoke(place, "pivot", "open.jsonl", "--engine", "./model", "--out", "open", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert [line for line in result.stderr.splitlines() if "pivot: 1 of 1 prompts" in line and "could not tell" in line]
+    stats = read_json(place / "open/stats.json")
+    assert (stats["n_undecided"], stats["n_pivots"], stats["outcomes"]) == (24, 0, {"undecided": 1})
+
+
 def test_the_same_again_does_nothing_and_says_so(done: Result, place: Path) -> None:
     files = [path for path in (place / "calm").rglob("*") if path.name != ".lock"]
     before = {path: path.lstat().st_mtime_ns for path in files}
@@ -211,7 +221,8 @@ def test_estimates_of_a_file_decide_who_is_searched(done: Result, place: Path) -
 
 @pytest.fixture(scope="module")
 def mistakes(place: Path) -> Path:
-    (place / "t.json").write_text('{"question q0": {"g4": 0.5, "b5": 0.5}}')
+    # A scripted engine is asked in tokens here, so it sees the whole chat.
+    (place / "t.json").write_text(json.dumps({"user: question q0\nassistant: ": {"g4": 0.5, "b5": 0.5}}))
     (place / "empty.jsonl").write_text("")
     (place / "nothing").mkdir()
     strange = Estimate("elsewhere", "d", 0, 4, 2, 0, 2.5, 2.5, 0.5, None, "teachable", "")
@@ -246,11 +257,12 @@ def mistakes(place: Path) -> Path:
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(mistakes: Path, arguments: list[str], sentence: str) -> None:
-    result = invoke(mistakes, "pivot", *arguments, "--out", "wrong", *([] if "--show" in arguments else SMALL))
+    settings, out = [] if "--show" in arguments else SMALL, f"wrong-{len(sentence)}"
+    result = invoke(mistakes, "pivot", *arguments, "--out", out, *settings)
     said = [line for line in result.stderr.splitlines() if not line.startswith(("tasks: ", "pretrain: ", "pivot: "))]
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert len(said) == 1 and said[0].startswith("error: ") and sentence in said[0], result.stderr
-    assert not list((mistakes / "wrong").glob("*.parquet"))
+    assert not list((mistakes / out).glob("*.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +328,7 @@ def until_bought(process: subprocess.Popen[str], out: Path, n: int, timeout_s: f
 
 @pytest.fixture
 def slow(place: Path) -> Iterator[Any]:
-    """Start the command in a process of its own, that asks for few tokens at a time."""
+    """Start the command in a process of its own, that samples few rows at a time."""
     command = ["pivot", "q.jsonl", "--engine", "./model", "--set", "resources.batch_rows=8", *SMALL, "--out"]
     started: list[subprocess.Popen[str]] = []
 
@@ -335,7 +347,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes_and_buys_nothing_t
     done: Result, place: Path, slow: Any
 ) -> None:
     luck, total, n_kills = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID", "0")), completions(place / "calm"), 0
-    for share in (0.1, 0.4, 0.7):
+    for share in (0.2, 0.6):
         process = slow("killed")
         if until_bought(process, place / "killed", int(total * share)):
             time.sleep(luck.uniform(0, 0.05))
@@ -344,7 +356,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes_and_buys_nothing_t
         process.communicate()
         assert not (place / "killed/pivots.parquet").exists() or process.returncode == 0
     assert n_kills >= 1
-    assert finish(slow("killed")).returncode == 0
+    gone_on = search(place, "killed")
+    assert gone_on.exit_code == 0, gone_on.output
     assert_same(place, "killed", "calm")
     assert completions(place / "killed") == total
     assert not [path for path in (place / "killed").rglob(".*.tmp")]
@@ -359,7 +372,7 @@ def test_ctrl_c_writes_what_there_is_and_the_same_command_goes_on(done: Result, 
     assert result.returncode == 130, result.stderr
     assert "Traceback" not in result.stderr
     assert read_json(place / "interrupted/stats.json")["complete"] is False
-    assert finish(slow("interrupted")).returncode == 0
+    assert search(place, "interrupted").exit_code == 0
     assert_same(place, "interrupted", "calm")
 
 

@@ -15,7 +15,7 @@ from teachable.pivot.suspect import Change, estimate_change, precision_gain, qua
 
 N_DRAWS = 128
 SUSPECT = 0.3  # posterior probability of a big step at which a token is suspected
-AGREED = 0.5  # posterior probability of a change of the gap, given all completions, that a pivotal token must have
+AGREED = 0.7  # posterior probability of a change of the gap, given all completions, that a pivotal token must have
 CLEARED = 0.1  # ... and below which a suspect is let go
 TOUCHED = 0.005  # forks surer than this, either way, are not sampled for
 LEAST_FRESH = 12  # completions before a suspect may be let go for its estimate
