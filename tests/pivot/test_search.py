@@ -12,7 +12,7 @@ from tests.pivot.planted import MAIN, OTHER, PROMPT, Planted, SaysRight, prompts
 
 from teachable.errors import Stopped, TeachableError
 from teachable.pivot import PivotConfig, search
-from teachable.records import Attempt, Completion, Estimate, Request
+from teachable.records import Attempt, Completion, Estimate, Request, Verdict
 
 SURE = (0.995, 0.0)
 MINOR = (0.6, 0.02)
@@ -213,6 +213,25 @@ def test_only_empty_completions() -> None:
 
     found = asyncio.run(search(prompts(2), engine=Silent(FORKS), verifier=Coin(1)))
     assert [one.outcome for one in found.gates] == ["empty", "empty"]
+
+
+class Certain(SaysRight):
+    """Everything is wrong, however short."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    async def verify(self, attempt, prompt):  # type: ignore[no-untyped-def]
+        return Verdict(False, None, "")
+
+
+def test_an_engine_that_says_nothing_at_all_is_refused() -> None:
+    class Table(Planted):
+        async def sample(self, request: Request) -> list[Completion]:
+            return [Completion("", (), None, "stop")] * request.n
+
+    with pytest.raises(TeachableError, match="all of 24 completions are empty, without tokens"):
+        asyncio.run(search(prompts(2), engine=Table(FORKS), verifier=Certain()))
 
 
 def test_a_limit_ends_the_search_with_what_was_found() -> None:

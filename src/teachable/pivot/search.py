@@ -113,6 +113,7 @@ class _Asker:
     prompt_tokens: int = 0
     n_undecided: int = 0
     n_empty: int = 0
+    n_silent: int = 0
     n_failed: int = 0
     n_done: int = 0
     n_pivots: int = 0
@@ -162,6 +163,7 @@ class _Asker:
         self.tokens += completion.n_tokens
         self.prompt_tokens += completion.n_prompt_tokens
         self.n_empty += not completion.token_ids
+        self.n_silent += not completion.token_ids and completion.token_logprobs is None
         text = self._text(start, completion)
         sample = whole_sample(completion, start, text, right=False, engine=self.engine.name)
         verifier = self.verifiers[problem.prompt.verifier]
@@ -208,6 +210,13 @@ class _Run:
             self._asker.n_done += problem.gate is not None and problem.gate.outcome != "searched"
 
         await _all(one(problem) for problem in self._problems)
+        # An empty completion may come without log-probabilities from an engine that gives them; all of them may not.
+        if self._asker.n_silent and self._asker.n_silent == self._asker.completions:
+            raise TeachableError(
+                f"all of {self._asker.completions} completions are empty, without tokens and log-probabilities",
+                where=self._asker.engine.name,
+                mend="Use an engine that continues token ids and gives log-probabilities; a table of answers doesn't",
+            )
 
     async def to_the_end(self) -> None:
         """Ask, learn, and ask again, until no completion is worth its price."""
