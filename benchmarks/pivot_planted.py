@@ -45,15 +45,13 @@ from teachable.recipe.workers import side_by_side
 
 GAP = 0.2
 SWEEP: tuple[dict[str, float], ...] = (  # beside the defaults: what a completion must promise, or a hard limit
-    {"price": 0.03},
-    {"price": 0.015},
-    {"price": 0.008},
-    {"price": 0.002},
-    {"price": 0.001, "max_samples": 1000},
+    {"price": 0.02},
+    {"price": 0.006},
+    {"price": 0.0015},
     {"max_samples": 100},
 )
 N_BISECTION = (10, 64)
-N_BISECTION_CURVE = (20, 32)
+N_BISECTION_CURVE = (32,)
 CURVES = ("main", "robust")
 RESULTS = Path(__file__).parent / "results"
 

@@ -130,8 +130,11 @@ _SPECS = (
         "report",
         3,
         ReportConfig,
-        needs={role: role for role in ("tasks", "pretrain", "probe", "select", "sft", "evaluate")},
-        optional={role: role for role in ("pivot", "dpo", "judge_pairs", "judge_dpo")},
+        needs={"tasks": "tasks"},
+        optional={
+            role: role
+            for role in ("pretrain", "probe", "select", "sft", "evaluate", "pivot", "dpo", "judge_pairs", "judge_dpo")
+        },
         forecast=costs.report,
         outside=("report.html", "report.json"),
     ),
