@@ -100,7 +100,7 @@ def _measured(facts: Facts) -> Html | None:
     budget = facts["budget_tokens"]
     trained = "Every arm starts from the same base" + (f" and trains on {count(budget)} tokens" if budget else "")
     if e["n_seeds"]:
-        trained += f", {e['n_seeds']} seeds each"
+        trained += f", {e['n_seeds']} seed{'s' if e['n_seeds'] != 1 else ''} each"
     undecided = e["undecided_rate"]
     aside = f" {percent(undecided)} of the answers could not be decided and count neither way." if undecided else ""
     if undecided == 0:
