@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ import torch
 from teachable.errors import TeachableError
 from teachable.recipe.sampling import Place, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
-from teachable.recipe.workers import side_by_side
+from teachable.recipe.tuning import curve_rows, tokens_of, tune_all
 from teachable.records import Progress
-from teachable.store.digest import digest, model_digest
+from teachable.store.digest import digest
 from teachable.store.files import read_json, write_json, write_rows
 from teachable.train.config import DpoConfig
 from teachable.train.dpo import dpo, pair_steps
@@ -59,7 +59,7 @@ def run(ctx: StageContext) -> StageOutcome:
             mend=f"{ctx.inputs['preferences'] / 'stats.json'} counts what was left out, and why",
         )
     jobs = _jobs(ctx, config)
-    records, spent = _trained(ctx, jobs, n_given)
+    records, spent = tune_all(ctx, jobs, _tune(ctx, jobs, n_given))
     _write(ctx, jobs, records)
     for job in jobs:
         job.part.unlink(missing_ok=True)
@@ -73,44 +73,29 @@ def run(ctx: StageContext) -> StageOutcome:
     )
     return StageOutcome(
         note=f"{models} of {steps}, on {pairs}",
-        tokens_out=_tokens(records),
-        tokens_spent=_tokens(spent),
+        tokens_out=tokens_of(records),
+        tokens_spent=tokens_of(spent),
         model_digest=digest([record["run"]["digest"] for record in records]),
         requires=(jobs[0].out.absolute(),),  # `path` says where it is: a run folder that was moved does this again
     )
 
 
-def _trained(ctx: StageContext, jobs: list[DpoJob], n_pairs: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The models' records in the order of the jobs, and of these the ones that were trained only now."""
-    done = {job.label: record for job in jobs if (record := _recorded(job)) is not None}
+def _tune(ctx: StageContext, jobs: list[DpoJob], n_pairs: int) -> Callable[[DpoJob], dict[str, Any]]:
+    """How a model is made; a single one is made in this process, so its steps can be told."""
+    if len(jobs) > 1:
+        return train_one
+    n_steps = len(pair_steps(n_pairs, jobs[0].config, jobs[0].seed))
 
-    def finished(job: DpoJob, record: dict[str, Any]) -> None:
-        done[job.label] = record
-        ctx.on_progress(Progress(len(done), len(jobs), "models", _tokens(done.values()), job.label))
+    def stepped(point: DpoPoint) -> None:
+        ctx.on_progress(Progress(point.step + 1, n_steps, "steps", point.tokens))
 
-    ctx.on_progress(Progress(len(done), len(jobs), "models"))
-    waiting = [job for job in jobs if job.label not in done]
-    if len(jobs) == 1:  # trained in this process, so its steps can be told
-        n_steps = len(pair_steps(n_pairs, jobs[0].config, jobs[0].seed))
-
-        def stepped(point: DpoPoint) -> None:
-            ctx.on_progress(Progress(point.step + 1, n_steps, "steps", point.tokens))
-
-        spent = side_by_side(partial(train_one, on_step=stepped), waiting, 1, finished)
-    else:
-        spent = side_by_side(train_one, waiting, jobs[0].place.n_at_once, finished)
-    return [done[job.label] for job in jobs], spent
+    return partial(train_one, on_step=stepped)
 
 
 def _write(ctx: StageContext, jobs: list[DpoJob], records: list[dict[str, Any]]) -> None:
     """The tables in the shape of the sft stage's, and the first model's place, for stages that take it as a base."""
     write_rows(ctx.folder / "runs.parquet", [record["run"] for record in records])
-    curves = [
-        {"arm": job.arm, "seed": job.seed, **point}
-        for job, record in zip(jobs, records, strict=True)
-        for point in record["curve"]
-    ]
-    write_rows(ctx.folder / "curves.parquet", curves)
+    write_rows(ctx.folder / "curves.parquet", curve_rows(jobs, records))
     first = records[0]["run"]
     config = ctx.config_as(DpoConfig)
     stats = {
@@ -127,7 +112,7 @@ def _write(ctx: StageContext, jobs: list[DpoJob], records: list[dict[str, Any]])
         "lora": bool(config.lora.r),
         "precomputed": records[0]["precomputed"],
         "seconds": round(sum(record["run"]["seconds"] for record in records), 3),
-        "tokens": _tokens(records),
+        "tokens": tokens_of(records),
     }
     write_json(ctx.folder / "stats.json", stats)
 
@@ -151,18 +136,6 @@ def _jobs(ctx: StageContext, config: DpoConfig) -> list[DpoJob]:
             )
         )
     return jobs
-
-
-def _recorded(job: DpoJob) -> dict[str, Any] | None:
-    """What a killed run had recorded of a model. One whose model has since gone is trained again."""
-    if not job.part.is_file():
-        return None
-    kept: dict[str, Any] = read_json(job.part)
-    return kept if job.out.is_dir() and model_digest(job.out) == kept["run"]["digest"] else None
-
-
-def _tokens(records: Iterable[dict[str, Any]]) -> int:
-    return sum(record["run"]["n_tokens"] for record in records)
 
 
 def _count(n: int, noun: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import torch
 from teachable.errors import TeachableError
 from teachable.recipe.sampling import Place, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
-from teachable.recipe.workers import side_by_side
-from teachable.records import Example, Progress
-from teachable.store.digest import digest, model_digest
+from teachable.recipe.tuning import curve_rows, tokens_of, tune_all
+from teachable.records import Example
+from teachable.store.digest import digest
 from teachable.store.files import read_json, read_records, write_json, write_rows
 from teachable.train.config import SftConfig
 from teachable.train.sft import sft
@@ -46,24 +45,9 @@ def run(ctx: StageContext) -> StageOutcome:
     config = ctx.config_as(SftConfig)
     jobs = _jobs(ctx, config)
     n_steps = jobs[0].n_steps
-    done = {job.label: record for job in jobs if (record := _recorded(job)) is not None}
-    n_kept = len(done)
-
-    def finished(job: SftJob, record: dict[str, Any]) -> None:
-        done[job.label] = record
-        ctx.on_progress(Progress(len(done), len(jobs), "models", _tokens(done.values()), job.label))
-
-    ctx.on_progress(Progress(n_kept, len(jobs), "models"))
-    waiting = [job for job in jobs if job.label not in done]
-    spent = side_by_side(train_one, waiting, jobs[0].place.n_at_once, finished)
-    records = [done[job.label] for job in jobs]
+    records, spent = tune_all(ctx, jobs, train_one)
     write_rows(ctx.folder / "runs.parquet", [record["run"] for record in records])
-    curves = [
-        {"arm": job.arm, "seed": job.seed, **point}
-        for job, record in zip(jobs, records, strict=True)
-        for point in record["curve"]
-    ]
-    write_rows(ctx.folder / "curves.parquet", curves)
+    write_rows(ctx.folder / "curves.parquet", curve_rows(jobs, records))
     stats = {
         "arms": list(dict.fromkeys(job.arm for job in jobs)),
         "seeds": list(dict.fromkeys(job.seed for job in jobs)),
@@ -73,7 +57,7 @@ def run(ctx: StageContext) -> StageOutcome:
         "budget_tokens": read_json(ctx.inputs["examples"] / "stats.json").get("budget_tokens"),
         "backend": records[0]["run"]["backend"],
         "seconds": round(sum(record["run"]["seconds"] for record in records), 3),
-        "tokens": _tokens(records),
+        "tokens": tokens_of(records),
     }
     write_json(ctx.folder / "stats.json", stats)
     for job in jobs:
@@ -81,7 +65,7 @@ def run(ctx: StageContext) -> StageOutcome:
     return StageOutcome(
         note=f"{len(jobs)} models of {n_steps} steps",
         tokens_out=stats["tokens"],
-        tokens_spent=_tokens(spent),
+        tokens_spent=tokens_of(spent),
         model_digest=digest([record["run"]["digest"] for record in records]),
     )
 
@@ -114,18 +98,6 @@ def _jobs(ctx: StageContext, config: SftConfig) -> list[SftJob]:
             )
         )
     return jobs
-
-
-def _recorded(job: SftJob) -> dict[str, Any] | None:
-    """What a killed run had recorded of a model. One whose model has since gone is trained again."""
-    if not job.part.is_file():
-        return None
-    kept: dict[str, Any] = read_json(job.part)
-    return kept if job.out.is_dir() and model_digest(job.out) == kept["run"]["digest"] else None
-
-
-def _tokens(records: Iterable[dict[str, Any]]) -> int:
-    return sum(record["run"]["n_tokens"] for record in records)
 
 
 def train_one(job: SftJob) -> dict[str, Any]:
