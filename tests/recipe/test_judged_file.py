@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from tests.engines.faulty import FaultyServer
 from tests.prefer.judges import at, compares, scores, served
+from tests.recipe.watch import Watch
 
 from teachable.errors import EXIT_LIMIT_REACHED, Stopped, TeachableError
 from teachable.prefer import JudgePairsConfig
 from teachable.prefer.found import FAILED
 from teachable.recipe.judged_file import JudgedFile, judge_file
-from teachable.recipe.spec import Forecast, SpendingLimits
-from teachable.records import Progress
+from teachable.recipe.spec import SpendingLimits
 from teachable.store.files import read_json, read_rows
-from teachable.store.manifest import StageEntry
 
 TABLES = ("preferences.parquet", "responses.parquet", "comparisons.parquet")
 Answer = Callable[[dict[str, Any], random.Random], str]
-
-
-@dataclass
-class Watch:
-    """What was told of the work."""
-
-    seen: list[str] = field(default_factory=list)
-    sentences: list[str] = field(default_factory=list)
-    progress: list[Progress] = field(default_factory=list)
-
-    def cached(self, stage: str, entry: StageEntry) -> None:
-        self.seen.append("cached")
-
-    def started(self, stage: str, reason: str, forecast: Forecast, seconds: float) -> None:
-        self.seen.append("started")
-
-    def progressed(self, stage: str, progress: Progress) -> None:
-        self.progress.append(progress)
-
-    def finished(self, stage: str, entry: StageEntry) -> None:
-        self.seen.append("finished")
-
-    def interrupted(self, stage: str, n_in_flight: int) -> None:
-        self.seen.append("interrupted")
-
-    def said(self, stage: str, sentence: str) -> None:
-        self.sentences.append(sentence)
 
 
 def drawn(low: int, high: int) -> Answer:

@@ -6,7 +6,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.engines.faulty import FaultyServer
+from tests.recipe.watch import Watch
 
 from teachable.engines.config import EngineConfig
 from teachable.errors import EXIT_LIMIT_REACHED, Stopped, TeachableError
 from teachable.recipe.journal import Journal
-from teachable.recipe.spec import Forecast, SpendingLimits
+from teachable.recipe.spec import SpendingLimits
 from teachable.recipe.verdicts import label_of
 from teachable.recipe.verification import Verified, VerifyOptions, verify_file
-from teachable.records import Progress, Verdict
+from teachable.records import Verdict
 from teachable.store.files import read_json, read_rows, write_rows
 from teachable.store.ledger import Ledger
-from teachable.store.manifest import StageEntry
 
 ROWS: list[dict[str, Any]] = [
     {"attempt": "So it is 5.\nAnswer: 5", "answer": "5", "note": "a"},
@@ -33,29 +33,6 @@ ROWS: list[dict[str, Any]] = [
     {"attempt": "Answer: 5", "answer": None, "note": "d"},
     {"attempt": None, "answer": "5", "note": "e"},
 ]
-
-
-@dataclass
-class Watch:
-    """What was told of the work."""
-
-    seen: list[str] = field(default_factory=list)
-    progress: list[Progress] = field(default_factory=list)
-
-    def cached(self, stage: str, entry: StageEntry) -> None:
-        self.seen.append("cached")
-
-    def started(self, stage: str, reason: str, forecast: Forecast, seconds: float) -> None:
-        self.seen.append("started")
-
-    def progressed(self, stage: str, progress: Progress) -> None:
-        self.progress.append(progress)
-
-    def finished(self, stage: str, entry: StageEntry) -> None:
-        self.seen.append("finished")
-
-    def interrupted(self, stage: str, n_in_flight: int) -> None:
-        self.seen.append("interrupted")
 
 
 def answers(folder: Path, rows: list[dict[str, Any]], name: str = "answers.jsonl") -> Path:

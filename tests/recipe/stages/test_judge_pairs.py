@@ -13,7 +13,7 @@ import yaml
 from tests.engines.conftest import tiny_model  # noqa: F401
 from tests.engines.faulty import FaultyServer
 from tests.prefer.judges import at, quality
-from tests.recipe.test_judged_file import Watch
+from tests.recipe.watch import Watch
 from tests.verify.judging.planted import sealed, shown_in
 
 from teachable.cli import wiring
