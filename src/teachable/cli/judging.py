@@ -13,6 +13,7 @@ import typer
 
 from teachable.cli.ending import ending
 from teachable.cli.options import ENGINE, Json, Map, MaxCost, MaxTokens
+from teachable.cli.rubric import read_rubric
 from teachable.errors import TeachableError
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ def judge_pairs(
     """Have engines answer prompts, or take answers, have them judged, and write preference pairs."""
     with ending(out):
         from teachable.cli.show import print_json, watching
-        from teachable.cli.verification import _rubric
         from teachable.cli.work import mapped
         from teachable.recipe.judged_file import judge_file
         from teachable.recipe.spec import SpendingLimits
@@ -74,7 +74,7 @@ def judge_pairs(
         given = {"mode": mode, "n_responses": n, "votes": votes, "min_margin": min_margin}
         fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if rubric is not None:
-            fields["rubric"] = _rubric(rubric)
+            fields["rubric"] = read_rubric(rubric)
         config = settings(engines or [], judge, fields, sets or [])
         around, watcher = watching()
         with around:
@@ -197,14 +197,9 @@ def _table(stats: Mapping[str, Any]) -> str:
         score = "" if one["mean_score"] is None else f"{one['mean_score']:.2f}"
         counts = [f"{one[field]:,}" for field in ("responses", "right", "wrong")]
         lines.append([short, *counts, score, f"{one['chosen']:,}", f"{one['rejected']:,}"])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    from teachable.cli.show import aligned
+
+    return aligned(lines)
 
 
 def _reasons(stats: Mapping[str, Any]) -> str:

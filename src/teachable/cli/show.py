@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,18 @@ def print_json(document: Mapping[str, Any]) -> None:
 def tell(line: str) -> None:
     """One line for people, on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """A table of texts as lines: the first column to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if i == 0 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from teachable.cli.ending import ending
+from teachable.cli.rubric import read_rubric
 from teachable.errors import TeachableError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def verify(
             bounds=Bounds(cpu_s=cpu_s, wall_s=wall_s, memory_mib=memory_mib),
             unsafe_no_sandbox=unsafe_no_sandbox,
             engine=_engine(engine, sets or []),
-            rubric=_rubric(rubric),
+            rubric=read_rubric(rubric),
             votes=votes,
             calibrate=calibrate,
         )
@@ -166,25 +167,6 @@ def _engine(text: str | None, sets: list[str]) -> EngineConfig | None:
         raise TeachableError(what, where="--set" if sets else "--engine", mend=mend) from error
 
 
-def _rubric(path: Path | None) -> str:
-    """The text of a rubric's file; empty for the judge's own.
-
-    Raises:
-        TeachableError: the file can't be read, or holds nothing.
-    """
-    if path is None:
-        return ""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TeachableError(
-            f"this rubric can't be read ({error})", where=str(path), mend="Name a text file"
-        ) from error
-    if not text.strip():
-        raise TeachableError("this rubric is empty", where=str(path), mend="Write how to judge")
-    return text
-
-
 def _notes(context: typer.Context, stats: Mapping[str, Any], *, calibrate: bool) -> list[str]:
     """What the user should know of how the file and the flags were taken."""
     columns = stats["columns"]
@@ -233,14 +215,9 @@ def _table(stats: Mapping[str, Any]) -> str:
         line = [name, f"{counts['rows']:,}", f"{counts['right']:,}", f"{counts['wrong']:,}", undecided, _share(counts)]
         mean = counts["mean_frac_passed"]
         lines.append(line + ([f"{mean:.1%}" if mean is not None else ""] if with_tests else []))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    from teachable.cli.show import aligned
+
+    return aligned(lines)
 
 
 def _share(counts: Mapping[str, Any]) -> str:
