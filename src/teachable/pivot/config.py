@@ -26,7 +26,7 @@ class PivotConfig(BaseModel):
     n_solutions: int = Field(1, ge=1, description="solutions searched a prompt")
     max_samples: int = Field(400, ge=1, description="completions at most that the search of one solution may buy")
     price: float = Field(
-        0.003,
+        0.004,
         ge=0,
         description="what a further completion must promise, in nats about which tokens are pivotal; lower finds more, "
         "and costs more",

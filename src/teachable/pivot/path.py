@@ -20,6 +20,8 @@ CLEARED = 0.1  # ... and below which a suspect is let go
 TOUCHED = 0.005  # forks surer than this, either way, are not sampled for
 LEAST_FRESH = 12  # completions before a suspect may be let go for its estimate
 FAR = 1.3  # standard errors that the gap must lie above a suspect's estimate to let it go
+# To stop at the first sight of the gap would favour lucky samples, as suspecting did: the error must be small by then.
+SETTLED = 0.4  # standard error, in gaps, that a pivotal token's estimate must have reached
 SHARP = 0.25  # standard error, in gaps, at which an estimate below the gap is believed
 
 
@@ -123,7 +125,8 @@ class Path:
             change = self._change(step)
             size, n_fresh = abs(change.delta), len(self._left) - seen
             surely = size - self._z(step) * change.se > gap / 2
-            if size >= gap and surely and curve.p_gap[step] >= AGREED:
+            settled = surely and change.se <= SETTLED * gap and bool(curve.p_gap[step] >= AGREED)
+            if size >= gap and settled:
                 self._verdicts[step] = True  # until later completions say otherwise
                 continue
             too_small = size < gap and (change.se < SHARP * gap or size + FAR * change.se < 0.9 * gap)
