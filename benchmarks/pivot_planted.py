@@ -46,7 +46,7 @@ from teachable.recipe.workers import side_by_side
 GAP = 0.2
 SWEEP: tuple[dict[str, float], ...] = (  # beside the defaults: what a completion must promise, or a hard limit
     {"price": 0.02},
-    {"price": 0.006},
+    {"price": 0.008},
     {"price": 0.0015},
     {"max_samples": 100},
 )
