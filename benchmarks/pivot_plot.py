@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 280, 46, 14, 30, 42
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 46, 14, 30, 52
 COLOURS = ("#0b6e99", "#b5541c", "#6b6b6b")
 TICKS = (25, 50, 100, 200, 400, 800, 1600, 3200)
 
@@ -51,8 +51,11 @@ def _panel(title: str, lines: Mapping[str, Sequence[Point]], shift: float, low: 
         if low <= tick <= high:
             parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{tick}</text>')
     middle = shift + (LEFT + WIDTH - RIGHT) / 2
-    below = "completions a truly pivotal token; upwards: share found; hollow: precision below 0.95"
-    parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{below}</text>')
+    for line, below in enumerate(
+        ("completions a truly pivotal token", "upwards: share found; hollow: precision < 0.95")
+    ):
+        height = HEIGHT - BOTTOM + 31 + 14 * line
+        parts.append(f'<text x="{middle}" y="{height}" text-anchor="middle">{escape(below)}</text>')
     for place, (name, points) in enumerate(lines.items()):
         colour = COLOURS[place % len(COLOURS)]
         line = sorted(points, key=lambda one: one.cost)
