@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from teachable import verify
 from teachable.errors import TeachableError
-from teachable.records import Attempt, Completion, Engine, OnProgress, Progress, Prompt, Request, Verifier
+from teachable.records import (
+    Attempt,
+    Completion,
+    Engine,
+    OnProgress,
+    Progress,
+    Prompt,
+    PromptInput,
+    Request,
+    Verifier,
+)
 
 # Prompts asked of the engine at once. The engine batches as it likes; this only bounds our own memory.
 MAX_IN_FLIGHT = 4096
@@ -33,6 +43,20 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
+
+    def request(self, prompt: PromptInput, n: int, seed: int) -> Request:
+        """What is asked of an engine for n samples of a prompt in this way."""
+        return Request(
+            prompt=prompt,
+            n=n,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=seed,
+            stop=self.stop,
+            top_k=self.top_k,
+            min_p=self.min_p,
+        )
 
 
 @dataclass(frozen=True)
@@ -116,21 +140,11 @@ async def answer(
     `on_answer` gets an ask's place and its n attempts as soon as they are there; when an error ends the whole, what
     was answered until then has been handed over.
     """
-    judges = _verifiers_for(asks, verifiers or {})
+    judges = verifiers_for((ask.prompt for ask in asks), verifiers or {})
 
     async def work(pending: Iterator[tuple[int, Ask]]) -> None:
         for index, ask in pending:
-            request = Request(
-                prompt=ask.prompt.messages,
-                n=ask.n,
-                max_tokens=sampling.max_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=request_seed(seed, ask.prompt.id, ask.first),
-                stop=sampling.stop,
-                top_k=sampling.top_k,
-                min_p=sampling.min_p,
-            )
+            request = sampling.request(ask.prompt.messages, ask.n, request_seed(seed, ask.prompt.id, ask.first))
             on_answer(index, await _attempts_at(ask, request, engine, judges[ask.prompt.verifier]))
 
     # The workers draw from one iterator, so a slow prompt holds up nobody else.
@@ -156,14 +170,14 @@ def refuse_shared_ids(prompts: Sequence[Prompt]) -> None:
         seen.add(prompt.id)
 
 
-def _verifiers_for(asks: Sequence[Ask], given: Mapping[str, Verifier]) -> dict[str, Verifier]:
+def verifiers_for(prompts: Iterable[Prompt], given: Mapping[str, Verifier]) -> dict[str, Verifier]:
     """Every verifier that the prompts name, found before anything is sampled, and asked whether it can work at all.
 
     Raises:
         TeachableError: there is none of that name, or its `ready` says what it lacks (a sandbox, an engine).
     """
     found: dict[str, Verifier] = {}
-    for name in (ask.prompt.verifier for ask in asks):
+    for name in (prompt.verifier for prompt in prompts):
         if name not in found:
             verifier = given[name] if name in given else verify.get(name)
             if isinstance(verifier, verify.Prepared):
@@ -172,17 +186,27 @@ def _verifiers_for(asks: Sequence[Ask], given: Mapping[str, Verifier]) -> dict[s
     return found
 
 
-async def _attempts_at(ask: Ask, request: Request, engine: Engine, verifier: Verifier) -> list[Attempt]:
-    """The n attempts of one request, verified; failures of the engine become attempts without a verdict."""
-    fault = ""
-    completions: list[Completion] = []
+async def completions_of(engine: Engine, request: Request) -> tuple[list[Completion], Exception | None]:
+    """What an engine gives, n completions at most, and the error that it failed with, if it did.
+
+    What it had got before it failed is among them. One request's failure must not cost the others: it is for the caller
+    to record, and no wrong answer.
+
+    Raises:
+        TeachableError: passed through, as it is a mistake that the user must mend, or the end of the work.
+    """
     try:
-        completions = (await engine.sample(request))[: request.n]
+        return (await engine.sample(request))[: request.n], None
     except TeachableError:
         raise
-    except Exception as error:  # one prompt's failure must not cost the others; it is recorded, not scored
-        completions = list(getattr(error, "completions", ()))[: request.n]  # what was got before it
-        fault = f"the engine failed: {type(error).__name__}: {error}"
+    except Exception as error:
+        return list(getattr(error, "completions", ()))[: request.n], error
+
+
+async def _attempts_at(ask: Ask, request: Request, engine: Engine, verifier: Verifier) -> list[Attempt]:
+    """The n attempts of one request, verified; failures of the engine become attempts without a verdict."""
+    completions, error = await completions_of(engine, request)
+    fault = f"the engine failed: {type(error).__name__}: {error}" if error is not None else ""
     if not fault and len(completions) < request.n:
         fault = f"the engine returned {len(completions)} of {request.n} samples"
     attempts: list[Attempt] = []

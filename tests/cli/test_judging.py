@@ -174,6 +174,15 @@ def until_judged(world: tuple[FaultyServer, FaultyServer, FaultyServer], n: int,
         time.sleep(0.005)
 
 
+def until_two_are_held(judge: FaultyServer, timeout_s: float = 60) -> None:
+    """From now on the judge takes long; wait until two questions that came since are unanswered."""
+    n, judge.latency_s = len(judge.asked), 3.0
+    end = time.monotonic() + timeout_s
+    while sum(seen.status == 0 for seen in judge.asked[n:]) < 2:
+        assert time.monotonic() < end, "the judge is not asked two questions at once"
+        time.sleep(0.005)
+
+
 def slow(folder: Path, world: tuple[FaultyServer, FaultyServer, FaultyServer], out: str) -> Any:
     """The judge takes a while, and is asked two questions at once at most."""
     world[2].latency_s = 0.05
@@ -209,8 +218,10 @@ def test_ctrl_c_writes_what_is_judged_and_the_same_command_goes_on(
 ) -> None:
     process = slow(tmp_path, world, "o")
     until_judged(world, 8)
+    until_two_are_held(world[2])
     process.send_signal(signal.SIGINT)
     result = finish(process)
+    world[2].latency_s = 0.0
     assert result.returncode == 130 and "Traceback" not in result.stderr, result.stderr
     assert "2 requests in flight are being finished" in result.stderr
     stats = read_json(tmp_path / "o/stats.json")

@@ -29,6 +29,12 @@ class Solution:
     note: str = ""
     done: bool = False
 
+    def count(self, sample: Sample) -> None:
+        """Count a sample if it is fair for this solution; none speaks for itself."""
+        leave = leaves_at(sample, self.sample.token_ids)
+        if leave is not None and sample is not self.sample:
+            self.path.add(leave, sample.right)
+
 
 @dataclass
 class Problem:
@@ -48,9 +54,7 @@ class Problem:
         """Count a sample for every solution for which it is fair."""
         self.samples.append(sample)
         for solution in self.solutions:
-            leave = leaves_at(sample, solution.sample.token_ids)
-            if leave is not None:
-                solution.path.add(leave, sample.right)
+            solution.count(sample)
 
     def give(self, attempts: Sequence[Attempt]) -> None:
         """Take probing's attempts as samples of the root; those without tokens or verdict say nothing here."""
@@ -73,7 +77,9 @@ class Problem:
                     name=f"{name}\x1f{self.prompt.id}\x1f{number}",
                 )
                 self.solutions.append(Solution(sample, path))
-            self._share(chosen)
+            for solution in self.solutions:
+                for sample in self.samples:
+                    solution.count(sample)
             outcome, reason = "searched", f"{successes} of {n} samples right"
             if not any(one.path.can_pivot for one in self.solutions):
                 outcome, reason = "certain", "no token of it leaves room for a change of the gap"
@@ -95,14 +101,6 @@ class Problem:
         if not any(one.token_ids for one in drawn):
             return "empty", f"all of {len(drawn)} samples are empty"
         return "", ""
-
-    def _share(self, chosen: Sequence[Sample]) -> None:
-        """Count all samples so far for the solutions; none speaks for itself."""
-        for solution in self.solutions:
-            for sample in self.samples:
-                leave = leaves_at(sample, solution.sample.token_ids)
-                if leave is not None and sample is not solution.sample:
-                    solution.path.add(leave, sample.right)
 
     def wants(self, solution: Solution, prior: Floats) -> Want | None:
         """Where a solution's search goes on, or None if it is at its end."""
@@ -182,23 +180,27 @@ def choose(drawn: Sequence[Sample], p: float, n: int) -> list[Sample]:
     return list(chosen.values())[:n]
 
 
-def whole_sample(completion: Completion, start: tuple[int, ...], text: str, right: bool, engine: str) -> Sample:
-    """A completion of a solution's first tokens as a sample.
+def refuse_untold(completion: Completion, engine: str) -> None:
+    """Refuse what the search can't use.
 
     Raises:
         TeachableError: the engine gives no token ids, or no log-probabilities.
     """
-    ids, logprobs = tuple(completion.token_ids), completion.token_logprobs
-    if not ids and completion.text:
+    if not completion.token_ids and completion.text:
         raise TeachableError(
             "this engine gives text without token ids, and the search works in tokens",
             where=engine,
             mend="Use a transformers engine, or a server that returns token ids (vLLM does) with `tokenizer` set",
         )
-    if ids and logprobs is None:
+    if completion.token_ids and completion.token_logprobs is None:
         raise TeachableError(
             "this engine gives no log-probabilities of the tokens that it samples, and the search needs them",
             where=engine,
             mend="Use a transformers engine, or a server that returns log-probabilities of the sampled distribution",
         )
-    return Sample(len(start), start + ids, tuple(logprobs or ()), right, text, completion.finish_reason)
+
+
+def whole_sample(completion: Completion, start: tuple[int, ...], text: str, right: bool) -> Sample:
+    """A completion of a solution's first tokens, with the whole response's text and verdict, as a sample."""
+    ids, logprobs = tuple(completion.token_ids), tuple(completion.token_logprobs or ())
+    return Sample(len(start), start + ids, logprobs, right, text, completion.finish_reason)

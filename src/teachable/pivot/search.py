@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,10 +28,10 @@ from teachable.pivot.curve import N_BINS, Floats, learn_prior
 from teachable.pivot.found import Gated, Pivot, Searched, SearchResult
 from teachable.pivot.notes import Happened, notes_on
 from teachable.pivot.path import Want
-from teachable.pivot.problem import KNOWN_GATE, Problem, Solution, whole_sample
+from teachable.pivot.problem import KNOWN_GATE, Problem, Solution, refuse_untold, whole_sample
 from teachable.pivot.tree import Sample
-from teachable.records import Attempt, Completion, Engine, Estimate, OnProgress, Progress, Prompt, Request, Verifier
-from teachable.rollouts import refuse_shared_ids, request_seed
+from teachable.records import Attempt, Completion, Engine, Estimate, OnProgress, Progress, Prompt, Verifier
+from teachable.rollouts import Sampling, completions_of, refuse_shared_ids, request_seed, verifiers_for
 
 Say = Callable[[str], None]
 
@@ -70,7 +70,7 @@ async def search(
     """
     refuse_shared_ids(prompts)
     config = config or PivotConfig()
-    verifiers = {prompt.verifier: _ready(verifier or verify.get(prompt.verifier)) for prompt in prompts}
+    verifiers = verifiers_for(prompts, {prompt.verifier: verifier for prompt in prompts} if verifier else {})
     known = estimates or {}
     problems = [Problem(one, tuple(engine.encode(list(one.messages))), known.get(one.id)) for one in prompts]
     given: dict[str, list[Attempt]] = {}
@@ -90,12 +90,6 @@ async def search(
         if say is not None:
             say(note)
     return result
-
-
-def _ready(verifier: Verifier) -> Verifier:
-    if isinstance(verifier, verify.Prepared):
-        verifier.ready()
-    return verifier
 
 
 @dataclass
@@ -131,32 +125,24 @@ class _Asker:
         A request that failed is recorded in `problem.fault`; a completion without a verdict is counted and left out.
         """
         config = self.config
-        request = Request(
-            prompt=problem.prompt_ids + start,
-            n=n,
-            max_tokens=max(1, config.max_tokens - len(start)),
-            temperature=config.temperature,
-            top_p=config.top_p,
-            seed=request_seed(self.seed, f"{problem.prompt.id}\x1fpivot\x1f{key}"),
-            stop=config.stop,
-            top_k=config.top_k,
-            min_p=config.min_p,
+        sampling = Sampling(
+            max(1, config.max_tokens - len(start)),
+            config.temperature,
+            config.top_p,
+            config.top_k,
+            config.min_p,
+            config.stop,
         )
-        answered = True
-        try:
-            completions = (await self.engine.sample(request))[:n]
-        except TeachableError:
-            raise
-        except Exception as error:  # one prompt's failure must not cost the others; it is recorded, not scored
-            completions = list(getattr(error, "completions", ()))[:n]
+        seed = request_seed(self.seed, f"{problem.prompt.id}\x1fpivot\x1f{key}")
+        completions, error = await completions_of(self.engine, sampling.request(problem.prompt_ids + start, n, seed))
+        if error is not None:
             problem.fault = f"{type(error).__name__}: {error}"
             self.n_failed += 1
-            answered = False
         verified = await asyncio.gather(*(self._verified(problem, start, one) for one in completions))
         if self.on_progress is not None:
             note = f"{self.n_pivots:,} pivotal tokens, {self.completions:,} completions"
             self.on_progress(Progress(self.n_done, self.n_prompts, "prompts", self.tokens, note))
-        return [sample for sample in verified if sample is not None], answered
+        return [sample for sample in verified if sample is not None], error is None
 
     async def _verified(self, problem: Problem, start: tuple[int, ...], completion: Completion) -> Sample | None:
         self.completions += 1
@@ -164,8 +150,8 @@ class _Asker:
         self.prompt_tokens += completion.n_prompt_tokens
         self.n_empty += not completion.token_ids
         self.n_silent += not completion.token_ids and completion.token_logprobs is None
+        refuse_untold(completion, self.engine.name)
         text = self._text(start, completion)
-        sample = whole_sample(completion, start, text, right=False, engine=self.engine.name)
         verifier = self.verifiers[problem.prompt.verifier]
         verdict = await verify.verdict_of(verifier, text, problem.prompt)
         if verdict.correct is None:
@@ -173,7 +159,7 @@ class _Asker:
             problem.n_undecided += 1
             problem.undecided = verdict.reason
             return None
-        return replace(sample, right=verdict.correct)
+        return whole_sample(completion, start, text, right=verdict.correct)
 
     def _text(self, start: tuple[int, ...], completion: Completion) -> str:
         """The whole response's text: decoded at once, since a character may lie across the place where it was cut."""
