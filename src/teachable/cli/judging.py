@@ -13,6 +13,7 @@ import typer
 
 from teachable.cli.ending import ending
 from teachable.cli.options import ENGINE, Json, Map, MaxCost, MaxTokens
+from teachable.cli.placing import placed
 from teachable.cli.rubric import read_rubric
 from teachable.errors import TeachableError
 
@@ -143,16 +144,8 @@ def _placed(values: Mapping[str, Any], where: str) -> EngineConfig:
         TeachableError: it is no engine, or names no model.
     """
     from teachable.engines.config import EngineConfig
-    from teachable.recipe.base import resolve_base
 
-    values = dict(values)
-    if values.get("kind") == "transformers":
-        if not values.get("model"):
-            raise TeachableError("no model is named", where=where, mend="Write transformers:MODEL")
-        values["model"] = resolve_base(values["model"], Path.cwd(), where, what="model")
-    if values.get("kind") == "scripted":
-        values["model"] = str(Path(values["model"]).resolve())
-    return _validated(EngineConfig, values, where)
+    return _validated(EngineConfig, placed(values, where), where)
 
 
 def _validated(kind: type[M], values: Mapping[str, Any], where: str) -> M:

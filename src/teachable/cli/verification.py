@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from teachable.cli.ending import ending
+from teachable.cli.placing import placed
 from teachable.cli.rubric import read_rubric
 from teachable.errors import TeachableError
 
@@ -140,7 +141,6 @@ def _engine(text: str | None, sets: list[str]) -> EngineConfig | None:
 
     from teachable.cli.work import engine_settings
     from teachable.engines.config import EngineConfig
-    from teachable.recipe.base import resolve_base
     from teachable.recipe.source import Source, overridden
 
     mend = "Write --set engine.FIELD=VALUE, such as engine.api_key_env=MY_KEY"
@@ -152,14 +152,9 @@ def _engine(text: str | None, sets: list[str]) -> EngineConfig | None:
     settings = document.pop("engine")
     if document or not isinstance(settings, dict):
         raise TeachableError("verify has no other settings than the engine's", where="--set", mend=mend)
-    if settings.get("kind") == "transformers":
-        if not settings.get("model"):
-            raise TeachableError("no model is named", where="--engine", mend="Write transformers:MODEL")
-        settings["model"] = resolve_base(settings["model"], Path.cwd(), "--engine", what="model")
-    if settings.get("kind") == "scripted":
-        settings["model"] = str(Path(settings["model"]).resolve())
+    values = placed(settings, "--engine")
     try:
-        return EngineConfig.model_validate(settings)
+        return EngineConfig.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"])

@@ -68,20 +68,19 @@ class Problem:
         p = self.estimate.pass_rate if self.estimate is not None else (successes / n if n else None)
         outcome, reason = self._outcome(drawn, p, config)
         if not outcome:
-            chosen = choose(drawn, p or 0.0, config.n_solutions)
-            for number, sample in enumerate(chosen):
+            for number, sample in enumerate(choose(drawn, p or 0.0, config.n_solutions)):
                 path = Path(
                     sample.logprobs or (),
                     right=sample.right,
                     config=config,
                     name=f"{name}\x1f{self.prompt.id}\x1f{number}",
                 )
-                self.solutions.append(Solution(sample, path))
-            for solution in self.solutions:
-                for sample in self.samples:
-                    solution.count(sample)
+                solution = Solution(sample, path)
+                for one in self.samples:
+                    solution.count(one)
+                self.solutions.append(solution)
             outcome, reason = "searched", f"{successes} of {n} samples right"
-            if not any(one.path.can_pivot for one in self.solutions):
+            if not any(searched.path.can_pivot for searched in self.solutions):
                 outcome, reason = "certain", "no token of it leaves room for a change of the gap"
         self.gate = Gated(self.prompt.id, outcome, reason, n, successes, p)
 

@@ -33,10 +33,13 @@ from teachable.train.preferences import SIDES, TokenPair
 from teachable.train.trl_backend import (
     CURVE,
     MAX_SEED,
+    Silent,
     checkpoint_folder,
     given_back,
     last_complete,
     make_watcher,
+    on_one_device,
+    shared_arguments,
     trl_libraries,
 )
 
@@ -168,8 +171,8 @@ def _make_trainer(model: Any, reference: Any | None, plan: PairPlan, config: Dpo
     at_once = equal_part(len(plan.steps[0]), config.pairs_at_once)
     order = list(itertools.chain(*plan.steps))
 
-    class PlannedTrainer(trl.DPOTrainer):  # type: ignore[name-defined]
-        """Takes the ids and the steps as they are, reports to nobody, and writes no model card."""
+    class PlannedTrainer(Silent, trl.DPOTrainer):  # type: ignore[name-defined]
+        """Takes the ids and the steps as they are."""
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # these are token ids already
@@ -177,12 +180,6 @@ def _make_trainer(model: Any, reference: Any | None, plan: PairPlan, config: Dpo
         def get_train_dataloader(self) -> Any:
             loader = DataLoader(self.train_dataset, batch_size=at_once, sampler=order, collate_fn=self.data_collator)
             return self.accelerator.prepare(loader)
-
-        def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-            """A checkpoint is for resuming, not for publishing."""
-
-        def _send_telemetry(self) -> None:
-            """TRL would tell its makers of every run; nobody here has agreed to that."""
 
     _without_dropout(model)
     with _quiet(datasets):
@@ -221,10 +218,8 @@ def _set_optimiser(trainer: Any, n_steps: int, config: DpoConfig) -> None:
 
 def _arguments(trl: Any, model: Any, plan: PairPlan, config: DpoConfig, at_once: int, folder: Path) -> Any:
     """The trainer's settings: everything that the plan has decided is switched off."""
-    device = next(model.parameters()).device
-    on_cuda = device.type == "cuda"
     arguments = trl.DPOConfig(
-        output_dir=str(folder),
+        **shared_arguments(model, folder),
         beta=config.beta,
         loss_type=[config.loss_type, "sft"] if config.sft_weight else [config.loss_type],
         loss_weights=[1.0, config.sft_weight] if config.sft_weight else None,
@@ -233,25 +228,11 @@ def _arguments(trl: Any, model: Any, plan: PairPlan, config: DpoConfig, at_once:
         disable_dropout=False,  # the base's is off already; the adapters' is the config's
         per_device_train_batch_size=at_once,
         gradient_accumulation_steps=len(plan.steps[0]) // at_once,
-        num_train_epochs=1,  # the order of all steps is one pass
         max_grad_norm=config.max_grad_norm,
-        use_cpu=device.type == "cpu",
-        bf16=on_cuda and torch.cuda.is_bf16_supported(),
         gradient_checkpointing=config.gradient_checkpointing or None,  # TRL would have it on
-        dataloader_pin_memory=on_cuda,
-        max_length=None,
-        remove_unused_columns=False,
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would replace a loss that is not finite by the mean of those before
-        save_strategy="no",  # the watcher says when, by the clock
-        report_to="none",
-        disable_tqdm=True,
         seed=plan.seed % MAX_SEED,
     )
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # the model is on one device; TRL refuses to spread it over all that it sees
-    return arguments
+    return on_one_device(arguments)
 
 
 def _adapters(config: DpoConfig) -> Any | None:

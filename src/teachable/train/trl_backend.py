@@ -103,19 +103,13 @@ def _make_trainer(
     from torch.utils.data import DataLoader
     from transformers import PreTrainedTokenizerFast, PrinterCallback
 
-    class PlannedTrainer(trl.SFTTrainer):  # type: ignore[name-defined]
-        """Takes the steps in their order, reports to nobody, and writes no model card."""
+    class PlannedTrainer(Silent, trl.SFTTrainer):  # type: ignore[name-defined]
+        """Takes the steps in their order."""
 
         def get_train_dataloader(self) -> Any:
             return self.accelerator.prepare(
                 DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=self.data_collator)
             )
-
-        def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-            """A checkpoint is for resuming, not for publishing."""
-
-        def _send_telemetry(self) -> None:
-            """TRL would tell its makers of every run; nobody here has agreed to that."""
 
     def batch_of(rows: list[dict[str, int]]) -> dict[str, torch.Tensor]:
         (row,) = rows
@@ -142,31 +136,54 @@ def _make_trainer(
 
 def _arguments(trl: Any, model: Any, how: Optimisation, folder: Path) -> Any:
     """The trainer's settings: everything that the plan has decided is switched off."""
+    return on_one_device(
+        trl.SFTConfig(
+            **shared_arguments(model, folder),
+            per_device_train_batch_size=1,  # a row is a whole step
+            gradient_accumulation_steps=1,
+            max_grad_norm=how.max_grad_norm,
+            gradient_checkpointing=None,  # off; TRL would have it on
+            dataset_kwargs={"skip_prepare_dataset": True},
+            seed=torch.initial_seed() % MAX_SEED,
+        )
+    )
+
+
+class Silent:
+    """A trainer that reports to nobody and writes no model card."""
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """A checkpoint is for resuming, not for publishing."""
+
+    def _send_telemetry(self) -> None:
+        """TRL would tell its makers of every run; nobody here has agreed to that."""
+
+
+def shared_arguments(model: Any, folder: Path) -> dict[str, Any]:
+    """What all trainers are told: the model's device, one pass over the rows, and to leave all else to the watcher."""
     device = next(model.parameters()).device
     on_cuda = device.type == "cuda"
-    arguments = trl.SFTConfig(
-        output_dir=str(folder),
-        per_device_train_batch_size=1,  # a row is a whole step
-        gradient_accumulation_steps=1,
-        num_train_epochs=1,
-        max_grad_norm=how.max_grad_norm,
-        use_cpu=device.type == "cpu",
-        bf16=on_cuda and torch.cuda.is_bf16_supported(),
-        gradient_checkpointing=None,  # off; TRL would have it on
-        dataloader_pin_memory=on_cuda,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        remove_unused_columns=False,
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would replace a loss that is not finite by the mean of those before
-        save_strategy="no",  # the watcher says when, by the clock
-        report_to="none",
-        disable_tqdm=True,
-        seed=torch.initial_seed() % MAX_SEED,
-    )
+    return {
+        "output_dir": str(folder),
+        "num_train_epochs": 1,
+        "use_cpu": device.type == "cpu",
+        "bf16": on_cuda and torch.cuda.is_bf16_supported(),
+        "dataloader_pin_memory": on_cuda,
+        "max_length": None,
+        "remove_unused_columns": False,
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # it would replace a loss that is not finite by the mean of those before
+        "save_strategy": "no",  # the watcher says when, by the clock
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def on_one_device(arguments: Any) -> Any:
+    """The arguments for a model that is on one device; TRL refuses to spread it over all that it sees."""
     if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # the model is on one device; TRL refuses to spread it over all that it sees
+        arguments._n_gpu = 1
     return arguments
 
 
