@@ -253,6 +253,19 @@ def test_an_engine_that_cannot_say_is_refused(spoil: str, said: str) -> None:
         searched(Mute(FORKS), 2)
 
 
+@pytest.mark.parametrize("stop_after", [700, 900, 1_100, 1_300])
+def test_what_is_reported_holds_whenever_the_search_ends(stop_after: int) -> None:
+    """Also where completions for other solutions, or those before a stop, came after a token was settled."""
+    config = PivotConfig(n_solutions=3)
+    for seed in range(3):
+        engine = Planted(FORKS, stop_after=stop_after)
+        found = searched(engine, 12, config, seed)
+        assert found.stopped is not None and found.pivots
+        for one in found.pivots:
+            assert abs(one.delta) >= config.gap
+            assert min(abs(one.delta_low), abs(one.delta_high)) > config.gap / 2
+
+
 def test_several_solutions_share_one_tree() -> None:
     one = searched(Planted(FORKS), 6)
     three = searched(Planted(FORKS), 6, PivotConfig(n_solutions=3))

@@ -124,9 +124,7 @@ class Path:
         for step, seen in self._suspects.items():
             change = self._change(step)
             size, n_fresh = abs(change.delta), len(self._left) - seen
-            surely = size - self._z(step) * change.se > gap / 2
-            settled = surely and change.se <= SETTLED * gap and bool(curve.p_gap[step] >= AGREED)
-            if size >= gap and settled:
+            if self._holds(step, change) and curve.p_gap[step] >= AGREED:
                 self._verdicts[step] = True  # until later completions say otherwise
                 continue
             too_small = size < gap and (change.se < SHARP * gap or size + FAR * change.se < 0.9 * gap)
@@ -141,7 +139,14 @@ class Path:
         """The pivotal tokens, in the order of their positions."""
         steps = sorted(step for step, pivotal in self._verdicts.items() if pivotal)
         changes = [(step, self._change(step)) for step in steps]
-        return [Found(int(self.steps.begin[at]), change, self._z(at) * change.se) for at, change in changes]
+        # Completions that came after the verdict, for another solution or before a stop, count in the estimate as well.
+        held = [(step, change) for step, change in changes if self._holds(step, change)]
+        return [Found(int(self.steps.begin[at]), change, self._z(at) * change.se) for at, change in held]
+
+    def _holds(self, step: int, change: Change) -> bool:
+        """Whether an estimate is at least the gap, surely above half of it, and sharp enough to be believed."""
+        gap, size = self._config.gap, abs(change.delta)
+        return size >= gap and size - self._z(step) * change.se > gap / 2 and change.se <= SETTLED * gap
 
     def _change(self, step: int) -> Change:
         return estimate_change(self.steps, step, self._left[self._suspects[step] :], self.right)
