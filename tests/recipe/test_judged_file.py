@@ -102,9 +102,10 @@ def test_the_files_and_the_counts(tmp_path: Path) -> None:
 
 def test_columns_have_one_type_whatever_they_hold(tmp_path: Path) -> None:
     good, bad, judge = servers()
-    with good, bad, judge:
+    same = FaultyServer(answer=drawn(6, 6), model="same")
+    with good, bad, judge, same:
         judged(prompts(tmp_path, 3), tmp_path / "full", config([good, bad], judge))
-        judged(prompts(tmp_path, 3), tmp_path / "none", config([good, bad], judge, min_margin=9))
+        judged(prompts(tmp_path, 3), tmp_path / "none", config([same], judge, n_responses=2))
     for name in TABLES:
         assert pq.read_schema(tmp_path / "full" / name) == pq.read_schema(tmp_path / "none" / name)
     assert read_rows(tmp_path / "none/preferences.parquet") == []
