@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from teachable import verify
@@ -43,6 +43,12 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
+
+    def of(self, prompt: Prompt) -> Sampling:
+        """The same, with what the prompt's task defines: `meta` may hold `stop` (strings) and `max_tokens`."""
+        stop = tuple(prompt.meta.get("stop") or ())
+        max_tokens = int(prompt.meta.get("max_tokens") or self.max_tokens)
+        return replace(self, stop=tuple(dict.fromkeys((*self.stop, *stop))), max_tokens=max_tokens)
 
     def request(self, prompt: PromptInput, n: int, seed: int) -> Request:
         """What is asked of an engine for n samples of a prompt in this way."""
@@ -144,7 +150,8 @@ async def answer(
 
     async def work(pending: Iterator[tuple[int, Ask]]) -> None:
         for index, ask in pending:
-            request = sampling.request(ask.prompt.messages, ask.n, request_seed(seed, ask.prompt.id, ask.first))
+            asked, own_seed = asked_as(ask.prompt), request_seed(seed, ask.prompt.id, ask.first)
+            request = sampling.of(ask.prompt).request(asked, ask.n, own_seed)
             on_answer(index, await _attempts_at(ask, request, engine, judges[ask.prompt.verifier]))
 
     # The workers draw from one iterator, so a slow prompt holds up nobody else.
@@ -155,6 +162,11 @@ async def answer(
                 group.create_task(work(shared))
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+def asked_as(prompt: Prompt) -> PromptInput:
+    """What an engine is asked: the messages, or plain text to go on from where `meta` says `plain_text`."""
+    return prompt.text if prompt.meta.get("plain_text") else prompt.messages
 
 
 def refuse_shared_ids(prompts: Sequence[Prompt]) -> None:
