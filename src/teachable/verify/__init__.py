@@ -5,8 +5,8 @@ call it: an exception that a verifier raises becomes "could not tell" there, nev
 ours is never held against the model. `check` is the same for scripts and notebooks. `prove_on_gold` runs a verifier on
 rows whose answer is known, before any compute is spent on it.
 
-`math`, `choice`, `exact`, `code`, `judge` and `gym` are verifiers with their flags as they are by default; their
-classes take other flags: `Exact(tolerance=0.01)`.
+`math`, `choice`, `exact`, `code`, `judge`, `graded`, `duel` and `gym` are verifiers with their flags as they are by
+default; their classes take other flags: `Exact(tolerance=0.01)`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from teachable.verify.asking import GoldFault, Prepared, check, near_miss, prove
 from teachable.verify.choices import Choice
 from teachable.verify.extract import Final, answer_line, extract_answer, final, spoken
 from teachable.verify.gym import Gym
-from teachable.verify.judging import Calibration, Comparison, Judge, calibrate
+from teachable.verify.judging import Calibration, Comparison, Duel, Graded, Judge, calibrate
 from teachable.verify.maths import Math
 from teachable.verify.programs import Code
-from teachable.verify.registry import choice, code, exact, get, gym, judge, math, names
+from teachable.verify.registry import choice, code, duel, exact, get, graded, gym, judge, math, names
 from teachable.verify.strings import Exact, canonical
 from teachable.verify.voting import Plurality, plurality
 
@@ -29,9 +29,11 @@ __all__ = [
     "Choice",
     "Code",
     "Comparison",
+    "Duel",
     "Exact",
     "Final",
     "GoldFault",
+    "Graded",
     "Gym",
     "Judge",
     "Math",
@@ -45,10 +47,12 @@ __all__ = [
     "check",
     "choice",
     "code",
+    "duel",
     "exact",
     "extract_answer",
     "final",
     "get",
+    "graded",
     "gym",
     "judge",
     "math",

@@ -8,7 +8,8 @@ from teachable.errors import TeachableError
 from teachable.records import Verifier
 from teachable.verify.choices import Choice
 from teachable.verify.gym import Gym
-from teachable.verify.judging import Judge
+from teachable.verify.harness import LmEval
+from teachable.verify.judging import Duel, Graded, Judge
 from teachable.verify.maths import Math
 from teachable.verify.programs import Code
 from teachable.verify.strings import Exact
@@ -20,9 +21,14 @@ choice = Choice()
 exact = Exact()
 code = Code()
 judge = Judge()
+graded = Graded()
+duel = Duel()
 gym = Gym()
+lm_eval = LmEval()
 
-_VERIFIERS: dict[str, Verifier] = {verifier.name: verifier for verifier in (math, choice, exact, code, judge, gym)}
+_VERIFIERS: dict[str, Verifier] = {
+    verifier.name: verifier for verifier in (math, choice, exact, code, judge, graded, duel, gym, lm_eval)
+}
 
 
 def names() -> tuple[str, ...]:

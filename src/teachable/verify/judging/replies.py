@@ -41,6 +41,12 @@ class PointReply(SealedReply):
     correct: bool | None
 
 
+class GradeReply(SealedReply):
+    """Which of the three grades does a short factual answer get? null is "I can't tell"."""
+
+    grade: Literal["correct", "incorrect", "not attempted"] | None
+
+
 class PairReply(SealedReply):
     """Which is better? null is "I can't tell"."""
 

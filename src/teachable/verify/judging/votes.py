@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
 from teachable.records import Verdict
-from teachable.verify.judging.replies import PairReply, PointReply, Read, Reply
+from teachable.verify.judging.replies import GradeReply, PairReply, PointReply, Read, Reply
 
 Winner: TypeAlias = Literal["first", "second", "tie"]
 Vote = TypeVar("Vote")
 
 MAX_REASON_CHARS = 160
+CORRECT, INCORRECT, NOT_ATTEMPTED = "correct", "incorrect", "not attempted"
 _PLACES = {"A": 1, "B": -1}
 _FORWARD: dict[str, Winner] = {"A": "first", "B": "second", "tie": "tie"}
 _BACKWARD: dict[str, Winner] = {"A": "second", "B": "first", "tie": "tie"}
@@ -44,6 +45,20 @@ def verdict_of(reads: Sequence[Read[PointReply]], answer: str | None) -> Verdict
     winner = _majority(votes)
     counted = _counted(votes, {True: "right", False: "wrong"}, reads)
     return Verdict(winner, answer, counted + _because(votes, winner, reads))
+
+
+def grade_of(reads: Sequence[Read[GradeReply]], answer: str | None) -> Verdict:
+    """The verdict of all grades of one short answer; the reason begins with the grade, where one has the majority.
+
+    An answer that is not attempted is no answer: False, and without an `answer`.
+    """
+    votes: list[str | None] = [None if read.said is None else read.said.grade for read in reads]
+    grade = _majority(votes)
+    counted = _counted(votes, {word: word for word in (CORRECT, INCORRECT, NOT_ATTEMPTED)}, reads)
+    if grade is None:
+        return Verdict(None, answer, counted)
+    reason = f"{grade}, by {counted}" + _because(votes, grade, reads)
+    return Verdict(grade == CORRECT, None if grade == NOT_ATTEMPTED else answer, reason)
 
 
 def comparison_of(forward: Sequence[Read[PairReply]], backward: Sequence[Read[PairReply]]) -> Comparison:

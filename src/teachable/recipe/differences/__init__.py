@@ -1,0 +1,1 @@
+"""What changed between two runs: settings, data, scores, and what they cost. `recipe.compare` puts it together."""
