@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teachable.chat import prompt_text, prompt_tokens, training_tokens
+from teachable.chat import prompt_text, prompt_tokens, text_tokens, training_tokens
 from teachable.errors import TeachableError
 from teachable.records import Message
 
@@ -93,3 +93,18 @@ def test_a_template_that_writes_a_finished_answer_differently_is_refused(merging
     with pytest.raises(TeachableError, match="differently from the prompt that sampling sees"):
         training_tokens(merging_tokenizer, [*QUESTION, ANSWER])
     merging_tokenizer.chat_template = PLAIN
+
+
+def test_a_text_begins_as_the_tokenizer_begins_texts(tokenizer: Any) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocab = {"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3, "b": 4}
+    inner = Tokenizer(models.WordLevel(vocab=vocab, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    begun = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    assert begun.encode("a b") == [1, 3, 4, 2]
+    assert text_tokens(begun, "a b") == [1, 3, 4]  # no end, which would stop the model
+    assert text_tokens(begun, "<s> a b") == [1, 3, 4]  # and not twice
+    assert text_tokens(tokenizer, "What?") == tokenizer.encode("What?", add_special_tokens=False)

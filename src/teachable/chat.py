@@ -1,4 +1,4 @@
-"""Messages to tokens: the only place where a chat becomes token ids.
+"""Prompts to tokens: the only place where a chat, or a text to go on from, becomes token ids.
 
 Training text is built from the very ids that sampling sees: the prompt's ids come first, unchanged, and the
 response's ids follow. So the generation prompt is a prefix of the training tokens by construction, and a
@@ -29,6 +29,20 @@ def prompt_tokens(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of `prompt_text`."""
     ids: list[int] = tokenizer.encode(prompt_text(tokenizer, messages), add_special_tokens=False)
     return ids
+
+
+def text_tokens(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text that a model is to go on from.
+
+    Where the tokenizer begins every text with a token of its own (Llama's `<|begin_of_text|>`), so does this, once; no
+    token is put at the end.
+    """
+    plain: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    begin = tokenizer.bos_token_id
+    if begin is None or plain[:1] == [begin]:
+        return plain
+    whole: list[int] = tokenizer.encode(text, add_special_tokens=True)
+    return [begin, *plain] if whole[:1] == [begin] else plain
 
 
 def training_tokens(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:

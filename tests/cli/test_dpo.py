@@ -65,6 +65,34 @@ def test_what_is_no_file_of_pairs_is_one_sentence(
     assert result.stderr.endswith(sentence)
 
 
+def test_pairs_that_overlap_what_is_held_out_are_refused(teachable: Command, base: Path, tmp_path: Path) -> None:
+    """A file of questions, and a benchmark's data in its own format."""
+    pytest.importorskip("trl")
+    river = "Which of the three rivers below the old mill carries the most water in April?"
+    ferry = "A ferry leaves with 48 people and picks up 12 more on every island. How many arrive after 3 islands?"
+    asked = [river, f"Now this: {ferry}"]
+    pairs = [*PAIRS, *({"prompt": one, "chosen": "The first.", "rejected": "The last."} for one in asked)]
+    write(tmp_path / "pairs.jsonl", pairs)
+    write(tmp_path / "exam.jsonl", [{"prompt": river.upper(), "answer": "the first"}])
+    write(tmp_path / "test.jsonl", [{"question": ferry, "answer": "48 and 36.\n#### 84"}])
+    command = ("train", "dpo", "pairs.jsonl", "--base", "model", "--out", "o")
+    result = teachable(*command, "--heldout", "exam.jsonl", "--heldout", "gsm8k=test.jsonl")
+    assert result.returncode == 2, result.stderr
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith(
+        "error: dpo: 2 of 8 training rows overlap the 2 held-out questions: preferences.parquet, row 7:"
+    )
+    assert "preferences.parquet, row 8: the prompt shares 13 words in a row with question" in error
+    found = read_rows(tmp_path / "o/dpo/overlaps.jsonl")
+    assert [(row["row"][-5:], row["how"], row["benchmark"]) for row in found] == [
+        ("row 7", "equal", "exam"),
+        ("row 8", "shared run", "gsm8k"),
+    ]
+    assert not (tmp_path / "o/models").exists()
+    gone = teachable(*command, "--heldout", "gone.jsonl")
+    assert gone.returncode == 2 and "there is no file or folder" in gone.stderr
+
+
 def test_a_file_or_a_recipe_has_to_be_named(teachable: Command) -> None:
     result = teachable("train", "dpo", "--out", "o")
     assert (result.returncode, result.stderr) == (

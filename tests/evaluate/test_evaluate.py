@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from typing import Any
 
@@ -40,7 +41,7 @@ def score(
     work = score_model(
         name, arm, seed, questions, engine=model_of(rate, frac_failing), config=config, request_seed=request_seed
     )
-    return asyncio.run(work)
+    return asyncio.run(work).rows
 
 
 def runs(rates: dict[str, float], n: int = 60) -> list[dict[str, Any]]:
@@ -55,9 +56,9 @@ def runs(rates: dict[str, float], n: int = 60) -> list[dict[str, Any]]:
 def test_score_rows_hold_the_contract() -> None:
     rows = score("teachable", 2, 0.5, n=5)
     assert [r["prompt_id"] for r in rows] == [f"q{i:03d}" for i in range(5)]
-    sampled = ["n", "n_correct", "n_undecided", "greedy", "majority", "n_tokens"]
-    columns = ["model", "arm", "seed", "prompt_id", "domain", "level", *sampled]
-    assert list(rows[0]) == columns
+    sampled = ["n", "n_correct", "n_undecided", "greedy", "majority", "score"]
+    costs = ["n_tokens", "n_prompt_tokens", "cost_usd"]
+    assert list(rows[0]) == ["model", "arm", "seed", "task", "prompt_id", "domain", "level", *sampled, *costs]
     assert (rows[0]["model"], rows[0]["arm"], rows[0]["seed"]) == ("teachable-2", "teachable", 2)
     assert all(r["n"] == 4 and 0 <= r["n_correct"] <= 4 and r["n_tokens"] > 0 for r in rows)
     assert all(isinstance(r["greedy"], bool) and isinstance(r["majority"], bool) for r in rows)
@@ -68,7 +69,7 @@ def test_without_greedy_there_is_none() -> None:
     config = EvaluateConfig(greedy=False)
     rows = score("base", 0, 0.5, n=4, config=config)
     assert {r["greedy"] for r in rows} == {None}
-    assert list(summarise(rows, config)["arms"][0]["metrics"]) == ["pass@1", "maj@k"]
+    assert list(summarise(rows, config)["arms"][0]["metrics"]) == ["pass@1", "maj@k", "pass@2", "pass@4"]
 
 
 def attempts(*pairs: tuple[str | None, bool | None]) -> list[Attempt]:
@@ -109,7 +110,11 @@ def test_means_are_those_of_the_rows() -> None:
             "pass@1": sum(r["n_correct"] / r["n"] for r in mine) / len(mine),
             "greedy": sum(r["greedy"] for r in mine) / len(mine),
             "maj@k": sum(r["majority"] for r in mine) / len(mine),
+            # Of two of four samples one is right, unless both are among the wrong ones.
+            "pass@2": sum(1 - math.comb(4 - r["n_correct"], 2) / 6 for r in mine) / len(mine),
+            "pass@4": sum(r["n_correct"] > 0 for r in mine) / len(mine),
         }
+        assert set(arm["metrics"]) == set(expected)
         for metric, found in arm["metrics"].items():
             assert found["mean"] == pytest.approx(expected[metric])
             assert 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
@@ -139,7 +144,9 @@ def test_the_verdict_says_better_worse_and_neither() -> None:
     even = [r | {"arm": arm, "model": f"{arm}-0"} for arm in ("teachable", "random") for r in score("x", 0, 0.5)]
     same = summarise(even, CONFIG)["verdict"]
     assert (same["outcome"], same["diff"]) == ("no difference", 0.0)
-    assert "0.0 points (95% interval 0.0 to 0.0), so no difference could be shown" in same["sentence"]
+    assert same["low"] <= 0 <= same["high"]
+    assert ": 0.0 points (95% interval " in same["sentence"]
+    assert same["sentence"].endswith("so no difference could be shown.")
 
 
 def test_without_a_random_arm_the_base_is_the_baseline() -> None:
@@ -215,7 +222,7 @@ def test_progress_runs_through_both_rounds() -> None:
     work = score_model(
         "base", "base", 0, [question(i) for i in range(3)], engine=model_of(0.5), config=CONFIG, on_progress=seen.append
     )
-    rows = asyncio.run(work)
+    rows = asyncio.run(work).rows
     assert [(p.done, p.total) for p in seen] == [(i, 6) for i in range(1, 7)]
     assert seen[-1].tokens == sum(r["n_tokens"] for r in rows)
     assert {p.note for p in seen} == {"base"}

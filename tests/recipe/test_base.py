@@ -89,3 +89,15 @@ def test_a_cache_that_cannot_be_written_or_read_costs_nothing_else(tmp_path: Pat
     (broken / "digests.json").write_text("{")
     assert content_identity(model, tmp_path / "file" / "cache") == content_identity(model, broken)
     assert os.listdir(broken) == ["digests.json"]
+
+
+def test_a_data_folder_is_all_that_lies_below_it(tmp_path: Path) -> None:
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    (data / "main").mkdir(parents=True)
+    (data / "main" / "test.jsonl").write_text("{}\n")
+    before = content_identity(data, cache)
+    assert content_identity(data, cache) == before
+    (data / "main" / "train.jsonl").write_text("{}\n")
+    more = content_identity(data, cache)
+    (data / "main" / "test.jsonl").write_text('{"a": 1}\n')
+    assert len({before, more, content_identity(data, cache)}) == 3

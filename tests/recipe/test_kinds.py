@@ -96,8 +96,9 @@ def test_two_rounds_follow_each_other(recipe_of) -> None:
     assert [stage.name for stage in recipe.stages] == [
         "tasks", "pretrain", "pivot", "dpo", "judge_pairs", "judge_dpo", "evaluate",
     ]  # fmt: skip
-    assert recipe.stage("dpo").needs == {"preferences": "pivot", "base": "pretrain"}
-    assert recipe.stage("judge_dpo").needs == {"preferences": "judge_pairs", "base": "dpo"}
+    # What is held out is known to every stage that trains, so that it can refuse pairs that overlap it.
+    assert recipe.stage("dpo").needs == {"preferences": "pivot", "base": "pretrain", "heldout": "tasks"}
+    assert recipe.stage("judge_dpo").needs == {"preferences": "judge_pairs", "base": "dpo", "heldout": "tasks"}
 
 
 def test_a_served_model_needs_no_base_to_be_searched_but_to_be_trained(recipe_of) -> None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.engines.faulty import FaultyServer
 from tests.recipe.watch import Watch
+from tests.verify.judging.planted import sealed, shown_in
 
 from teachable.engines.config import EngineConfig
 from teachable.errors import EXIT_LIMIT_REACHED, Stopped, TeachableError
@@ -158,6 +159,7 @@ def test_the_journal_passes_over_what_was_cut_off(tmp_path: Path) -> None:
     [
         ({"verifier": "maths"}, "--verifier: there is no verifier called 'maths'. The nearest name is 'math'"),
         ({"verifier": "judge"}, "row 1: this row is for the judge, which has no engine. Name it with --engine"),
+        ({"verifier": "graded"}, "row 1: this row is for the judge, which has no engine. Name it with --engine"),
         ({"calibrate": True}, "--calibrate: there is no engine"),
     ],
 )
@@ -233,6 +235,27 @@ def test_a_judge_decides_and_its_replies_are_in_the_ledger(tmp_path: Path, serve
     (out / "verdicts.parquet").unlink()
     assert verified(path, out, judge(server, verifier="judge")).stats["right"] == 8
     assert len(server.asked) == asked
+
+
+def test_rows_may_be_graded_or_compared_with_a_baseline(tmp_path: Path) -> None:
+    def reply(body: dict[str, Any], luck: random.Random) -> str:
+        message = body["messages"][-1]["content"]
+        shown = shown_in(message)
+        if "answer A" in shown:
+            return sealed(message, better="A" if "wave" in shown["answer A"] else "B")
+        return sealed(message, grade="correct" if "Beethoven" in shown["candidate's answer"] else "not attempted")
+
+    asked = {"question": "Who?", "answer": "Ludwig #### Beethoven", "verifier": "graded"}
+    rows = [{**asked, "attempt": "Beethoven"}, {**asked, "attempt": "No idea."}]
+    rows += [{"question": "Write.", "answer": "The sea.", "attempt": "A wave.", "verifier": "duel"}]
+    path, out = answers(tmp_path, rows), tmp_path / "o"
+    with FaultyServer(answer=reply, honour_seed=True) as server:
+        assert verified(path, out, judge(server)).stats["right"] == 2
+        n_asked = len(server.asked)
+        assert verified(path, out, judge(server)).up_to_date and len(server.asked) == n_asked
+    found = read_rows(out / "verdicts.parquet")
+    assert [row["correct"] for row in found] == [True, False, True]
+    assert [row["reason"].split(",")[0] for row in found] == ["correct", "not attempted", "win"]
 
 
 def test_a_judge_is_compared_with_the_verifiers_of_the_rows(tmp_path: Path, server: FaultyServer) -> None:

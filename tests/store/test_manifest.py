@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,14 @@ def test_a_broken_manifest_is_a_sentence(tmp_path: Path, document: object, sente
     write_json(tmp_path / "manifest.json", document)
     with pytest.raises(TeachableError, match=sentence):
         RunFolder(tmp_path).entries()
+
+
+def test_a_card_is_no_result_and_a_required_one_may_change_but_not_go(run: RunFolder) -> None:
+    write_text(run.path / "models/sft-a-0/config.json", "{}")
+    write_text(run.path / "models/sft-a-0/README.md", "a card that stood when the stage was done again")
+    done = run.complete("sft", replace(entry(), requires=("models/sft-a-0/README.md",)), outside=("models/sft-*",))
+    assert set(done.outputs) == {"models/sft-a-0/config.json"}
+    write_text(run.path / "models/sft-a-0/README.md", "another one")
+    assert run.missing(done) == [] and run.damaged() == []
+    (run.path / "models/sft-a-0/README.md").unlink()
+    assert run.missing(done) == ["models/sft-a-0/README.md"]

@@ -16,6 +16,7 @@ from teachable.errors import TeachableError
 
 KIND = "dpo"
 PAIRS = "preferences"  # the stage that reads the file, its kind, and the role that it fills
+HELD_OUT = "heldout"  # the stage that reads what must not be trained on, and the role that it fills
 
 
 def dpo(
@@ -23,6 +24,15 @@ def dpo(
     preferences: Annotated[
         Path | None,
         typer.Argument(metavar="PREFERENCES", help="pairs with prompt, chosen and rejected, JSONL or Parquet"),
+    ] = None,
+    heldout: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--heldout",
+            metavar="TASK",
+            help="refuse pairs that overlap these questions: a file of prompts, or a benchmark as in evaluate --tasks; "
+            "may be repeated",
+        ),
     ] = None,
     base: Base = None,
     recipe: From = None,
@@ -42,6 +52,10 @@ def dpo(
             raise TeachableError(
                 "no file of preference pairs is named", where="train dpo", mend="Name one, or a recipe with --recipe"
             )
+        if heldout:
+            needs = stages.get(KIND, {}).get("needs", {})
+            stages[KIND] = {"needs": {**needs, HELD_OUT: HELD_OUT}}
+            stages[HELD_OUT] = {"kind": "tasks", "source": "none", "benchmarks": heldout}
         run_stage(KIND, out, recipe_path=recipe, sets=sets or [], base=base, seed=seed, stages=stages, as_json=as_json)
 
 

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from teachable.cli.comparing import compare
 from teachable.cli.dpo import dpo
 from teachable.cli.ending import ending
+from teachable.cli.evaluating import evaluate
 from teachable.cli.judging import judge_pairs
 from teachable.cli.options import (
     ENGINE,
@@ -31,7 +33,6 @@ from teachable.cli.options import (
 )
 from teachable.cli.pivoting import pivot
 from teachable.cli.verification import verify
-from teachable.errors import TeachableError
 
 app = typer.Typer(
     name="teachable",
@@ -216,35 +217,8 @@ def sft(
 train.command()(dpo)
 
 
-@app.command()
-def evaluate(
-    out: NeededOut,
-    models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL...", help="the base first, then what to compare with it")
-    ] = None,
-    prompts: Annotated[Path | None, typer.Option("--tasks", metavar="PROMPTS", help="questions of your own")] = None,
-    recipe: From = None,
-    sets: Sets = None,
-    seed: Seed = None,
-    as_json: Json = False,
-) -> None:
-    """Ask models the held-out questions and compare them."""
-    with ending(out):
-        from teachable.cli.work import run_stage
-
-        if not models and recipe is None and not (out / "run.yaml").is_file():
-            raise TeachableError("no model is named", where="evaluate", mend="Name the base first, then the others")
-        base: str | None = None
-        stages: dict[str, dict[str, Any]] = {}
-        if models:
-            base = models[0]
-            stages = {"given": {"kind": "models", "paths": models[1:]}, "evaluate": {"needs": {"models": "given"}}}
-        run_stage(
-            "evaluate", out, recipe_path=recipe, sets=sets or [], base=base, prompts=prompts, seed=seed,
-            stages=stages, as_json=as_json,
-        )  # fmt: skip
-
-
+app.command()(evaluate)
+app.command()(compare)
 app.command()(verify)
 
 

@@ -167,6 +167,7 @@ def _notes(context: typer.Context, stats: Mapping[str, Any], *, calibrate: bool)
     columns = stats["columns"]
     notes = ["columns: " + ", ".join(f"{field} <- {column}" for field, column in columns.items())]
     used = {*stats["verifiers"], *(stats.get("calibration") or {}).get("labels_from", {})}
+    used |= {"judge"} if used & {"graded", "duel"} else set()
     for name, (flag, concerned) in _CONCERNS.items():
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE" and concerned not in used:

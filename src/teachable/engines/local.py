@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from teachable.chat import prompt_tokens
+from teachable.chat import prompt_tokens, text_tokens
 from teachable.engines.attention import install, uninstall
 from teachable.engines.batch import Batch, Ended, Job, Row
 from teachable.engines.loading import load_model, load_tokenizer
@@ -89,10 +89,9 @@ class TransformersEngine:
         self._batch = self._new_batch()
 
     def encode(self, prompt: str | list[Message]) -> list[int]:
-        """Token ids of a text as it stands, or of a chat with the generation prompt."""
+        """Token ids of a text to go on from, or of a chat with the generation prompt."""
         if isinstance(prompt, str):
-            ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
-            return ids
+            return text_tokens(self.tokenizer, prompt)
         return prompt_tokens(self.tokenizer, prompt)
 
     def decode(self, token_ids: list[int]) -> str:

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from teachable.chat import prompt_tokens
+from teachable.chat import prompt_tokens, text_tokens
 from teachable.engines.config import EngineConfig
 from teachable.engines.pace import Backoff, Pace
 from teachable.engines.parameters import Parameters
@@ -96,15 +96,14 @@ class OpenAIEngine:
         return self._server.pace
 
     def encode(self, prompt: str | list[Message]) -> list[int]:
-        """Token ids of a text as it stands, or of a chat with the generation prompt.
+        """Token ids of a text to go on from, or of a chat with the generation prompt.
 
         Raises:
             TeachableError: no tokenizer is named, or it can't be loaded.
         """
         tokenizer = self._loaded_tokenizer()
         if isinstance(prompt, str):
-            ids: list[int] = tokenizer.encode(prompt, add_special_tokens=False)
-            return ids
+            return text_tokens(tokenizer, prompt)
         return prompt_tokens(tokenizer, prompt)
 
     def decode(self, token_ids: list[int]) -> str:

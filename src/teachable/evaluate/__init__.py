@@ -1,7 +1,7 @@
 """Accuracy on held-out questions, with intervals, paired comparisons and a verdict."""
 
 from teachable.evaluate.config import EvaluateConfig
-from teachable.evaluate.score import score_model
+from teachable.evaluate.score import Scores, score_model
 from teachable.evaluate.summarise import summarise
 
-__all__ = ["EvaluateConfig", "score_model", "summarise"]
+__all__ = ["EvaluateConfig", "Scores", "score_model", "summarise"]

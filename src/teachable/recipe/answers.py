@@ -7,8 +7,8 @@ names a verifier that there is not, is a sentence.
 
 Which verifier decides a row: the one that its `verifier` names, else `code` where the row has tests, else `choice`
 where it has choices and nobody but `math` was asked for, else the one that was asked for. A reference that is a worked
-text gives its answer after `####` or in its last box (`tasks.values`), but for `code` and `judge`, which take the
-reference as it stands.
+text gives its answer after `####` or in its last box (`tasks.values`), but for `code`, `gym` and those that
+ask a judge, which take the reference as it stands.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 FIELDS = tuple(COLUMNS)
 _LIKELY = ("response", "completion", "prediction", "generation", "model_answer", "output", "text")
-_READS_THE_QUESTION = ("judge", "choice")
-_TAKES_IT_AS_IT_STANDS = ("code", "judge", "gym")
+_READS_THE_QUESTION = ("judge", "graded", "duel", "choice")
+_TAKES_IT_AS_IT_STANDS = ("code", "judge", "graded", "duel", "gym")
 _SHOWN = 30
 NO_ATTEMPT = "there is no attempt in this row"
 

@@ -7,6 +7,7 @@ out after ten minutes of work.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def base_identity(base: str, cache: Path) -> str:
 
 
 def content_identity(path: Path, cache: Path) -> str:
-    """The digest of a file or a model folder.
+    """The digest of a file, of a model folder, or of all that lies below any other folder.
 
     Weights take long to hash, so what was hashed is remembered in the cache by path, size and time of change;
     the digest itself knows of contents alone.
@@ -79,16 +80,37 @@ def content_identity(path: Path, cache: Path) -> str:
     """
     if not path.exists():
         raise TeachableError("there is no such file or folder", where=str(path))
-    files = model_files(path) if path.is_dir() else [path]
+    files = _deciding_files(path)
     stats = [(str(file.resolve()), file.stat()) for file in files]
     signature = digest([[name, s.st_size, s.st_mtime_ns, s.st_ino] for name, s in stats])
     memory = cache / "digests.json"
     known: dict[str, Any] = read_known(memory)
     if isinstance(known.get(signature), str):
         return str(known[signature])
-    identity = model_digest(path) if path.is_dir() else file_digest(path)
+    identity = _identity(path, files)
     remember(memory, {**known, signature: identity})
     return identity
+
+
+def _deciding_files(path: Path) -> list[Path]:
+    """The file itself; a model folder's deciding files; all files below a folder that holds no model."""
+    if not path.is_dir():
+        return [path]
+    if _is_model(path):
+        return model_files(path)
+    return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _identity(path: Path, files: Sequence[Path]) -> str:
+    if not path.is_dir():
+        return file_digest(path)
+    if _is_model(path):
+        return model_digest(path)
+    return digest({file.relative_to(path).as_posix(): file_digest(file) for file in files})
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
 
 
 def read_known(path: Path) -> dict[str, Any]:

@@ -20,13 +20,14 @@ from teachable.probe.config import ProbeConfig
 from teachable.recipe.config import EMBEDDED
 from teachable.recipe.spec import Forecast, ForecastInput
 from teachable.select.config import SelectConfig
-from teachable.tasks.config import BUILT_IN, TasksConfig
+from teachable.tasks.config import BUILT_IN, NO_SOURCE, TasksConfig, task_paths
 from teachable.train.config import DpoConfig, PretrainConfig
 
 C = TypeVar("C", bound=BaseModel)
 
 ROW_BYTES = 400  # a compressed row of prompts, attempts or scores, beside its tokens
 BYTES_PER_TOKEN = 4  # a sampled token in the ledger and in the attempts: id, log-probability, text
+BENCHMARK_QUESTIONS = 1000  # of a benchmark that nobody has counted
 USUAL_SAMPLES = 16  # attempts at a prompt that adaptive probing takes on average, on a pool of all zones
 PROMPT_TOKENS = 150  # tokens of a prompt, before any has been counted
 FRAC_OF_LONGEST = 0.2  # answers rarely use up `max_tokens`
@@ -37,6 +38,7 @@ PAIRS_PER_SOLUTION = 1.0
 FRAC_JUDGED_TO_PAIRS = 0.6  # prompts whose best and worst responses differ by the margin
 JUDGED_TOKENS = 600  # a judge's question beside the prompt: rubric and response
 REPLY_TOKENS = 120  # a judge's reply
+JUDGED = ("judge", "graded", "duel")  # verifiers that ask a judge
 CONTINUATION_TOKENS = 40  # of a pair: single tokens in pivotal pairs, whole responses in judged ones
 
 
@@ -49,11 +51,20 @@ def _config(given: ForecastInput, kind: type[C]) -> C:
 def tasks(given: ForecastInput) -> Forecast:
     """Questions are cheap; most of the time is loading the library."""
     config = _config(given, TasksConfig)
-    n_pool, n_heldout = config.sizes(_lines(Path(config.source)) if config.source != BUILT_IN else None)
+    n_rows = None if config.source in (BUILT_IN, NO_SOURCE) else _lines(Path(config.source))
+    n_pool, n_heldout = config.sizes(n_rows)
+    n_heldout += sum(_benchmark_questions(task, config.limit) for task in config.benchmarks)
     n = n_pool + n_heldout
     produces = {"n_pool": n_pool, "n_heldout": n_heldout, "n_solutions": n_pool}
     seconds = 3 + n / 500 if config.source == BUILT_IN else 2 + n / 5000
     return Forecast(prompts=n, disk_bytes=n * 2 * ROW_BYTES, seconds=seconds, produces=produces)
+
+
+def _benchmark_questions(task: str, limit: int | None) -> int:
+    """How many questions a benchmark is expected to have."""
+    counts = [_lines(Path(path)) for path in task_paths(task)]
+    n = sum(count for count in counts if count) or BENCHMARK_QUESTIONS
+    return min(n, limit or n)
 
 
 def _lines(path: Path) -> int | None:
@@ -209,11 +220,53 @@ def dpo(given: ForecastInput) -> Forecast:
 
 
 def evaluate(given: ForecastInput) -> Forecast:
-    """Samples, and a greedy answer, of the base and of every trained model at every held-out question."""
+    """Samples, and a greedy answer, of every model at every held-out question, and the judge's replies to them."""
     config = _config(given, EvaluateConfig)
-    n, n_models = given.count("prompts", "n_heldout"), 1 + given.count("models", "n_runs")
-    n_completions = n * n_models * (config.n_samples + config.greedy)
-    return _sampling(n, n_completions, config.max_tokens, given, given.engine, n_requests=n * n_models)
+    n = given.count("prompts", "n_heldout")
+    # Models of the run are sampled from in process, whatever engine probing asks.
+    own = given.engine if given.engine.is_local else EngineConfig.model_validate({})
+    n_own = ("base" in given.inputs) + given.count("models", "n_runs")
+    each = n * config.n_answers
+    n_requests = n * ((config.n_samples > 0) + config.greedy)
+    asked = [(own, n_own)] if n_own else []
+    parts = [
+        _sampling(n, n_models * each, config.max_tokens, given, engine, n_requests=n_models * n_requests)
+        for engine, n_models in [*asked, *((engine, 1) for engine in config.beside)]
+    ]
+    if config.judge is not None:
+        n_replies = _n_judged(given, n) * config.n_answers * (n_own + len(config.beside)) * config.votes
+        parts.append(_replies(n_replies, config.votes, config.judge_max_tokens, config.judge))
+    return Forecast(
+        prompts=n,
+        completions=sum(one.completions for one in parts),
+        tokens=sum(one.tokens for one in parts),
+        disk_bytes=sum(one.disk_bytes for one in parts),
+        seconds=sum(one.seconds for one in parts),
+        cost_usd=sum(one.cost_usd for one in parts),
+    )
+
+
+def _n_judged(given: ForecastInput, n_questions: int) -> int:
+    """Questions that a judge decides: those of the benchmarks that say so, or all where nobody has looked yet.
+
+    A duel counts twice, for both orders are asked.
+    """
+    benchmarks = given.inputs.get("prompts", {}).get("benchmarks")
+    if not isinstance(benchmarks, list):
+        return n_questions
+    verifiers = [{*str(one.get("verifier", "")).split(", ")} for one in benchmarks]
+    times = [(1 + ("duel" in names)) * bool(set(JUDGED) & names) for names in verifiers]
+    return sum(n * int(one.get("n_questions", 0)) for n, one in zip(times, benchmarks, strict=True))
+
+
+def _replies(n_replies: int, votes: int, longest: int, judge: EngineConfig) -> Forecast:
+    """A judge's replies, `votes` of which share one reading of what is judged."""
+    tokens = n_replies * min(REPLY_TOKENS, longest)
+    tokens_in = n_replies // votes * (PROMPT_TOKENS + JUDGED_TOKENS)
+    dollars = (tokens_in * judge.usd_per_million_in + tokens * judge.usd_per_million_out) / 1e6
+    return Forecast(
+        completions=n_replies, tokens=tokens, disk_bytes=n_replies * ROW_BYTES, cost_usd=dollars, seconds=2.0
+    )
 
 
 def report(given: ForecastInput) -> Forecast:

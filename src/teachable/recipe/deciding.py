@@ -1,7 +1,7 @@
 """Put every row of a file to its verifier, once each, some at a time, until all are decided or the work is to end.
 
 Rows that say the same, with the same verifier, are decided once. What the journal knows is taken from it, and what is
-decided is kept there before the next row is taken. The judge's verdicts are left out of the journal, because its
+decided is kept there before the next row is taken. The verdicts of judges are left out of the journal, because its
 completions are in the ledger, and requests that failed are to be asked again.
 
 How many rows are in flight at once has no part in a verdict, but for limits of time, which a crowded machine reaches
@@ -25,6 +25,7 @@ from teachable.recipe.journal import Journal, options_of, verdict_key
 from teachable.recipe.verdicts import Judged
 from teachable.records import Progress, Verdict, Verifier
 from teachable.verify import verdict_of
+from teachable.verify.judging import JUDGED
 
 JUDGED_AT_ONCE = 128  # questions that wait for an engine, which batches them or paces itself
 AT_ONCE = 8
@@ -110,7 +111,8 @@ class Work:
     def _queues(self) -> dict[str, deque[Job]]:
         """The jobs that are left, by verifier; what is decided already is put into `found`."""
         options = {
-            name: f"{self.version} {options_of(one) if name != 'judge' else ''}" for name, one in self.verifiers.items()
+            name: f"{self.version} {options_of(one) if name not in JUDGED else ''}"
+            for name, one in self.verifiers.items()
         }
         left: dict[tuple[str, str], list[AnswerRow]] = {}
         for row in self.file.rows:
@@ -164,7 +166,7 @@ class Work:
             raise TeachableError(error.what, where=where, mend=error.mend, exit_code=error.exit_code) from error
         seconds = time.perf_counter() - begun
         verdict = replace(verdict, reason=" ".join(verdict.reason.split()))
-        if job.verifier != "judge" and not _is_fault(verifier, verdict):
+        if job.verifier not in JUDGED and not _is_fault(verifier, verdict):
             self.journal.put(job.key, verdict, seconds)
         for row in job.rows:
             self.found[row.number, job.verifier] = Judged(row, job.verifier, verdict, seconds)
@@ -188,7 +190,7 @@ def _at_once(verifier: str) -> int:
     """How many rows one verifier is given at a time."""
     if verifier == "code":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return JUDGED_AT_ONCE if verifier == "judge" else AT_ONCE
+    return JUDGED_AT_ONCE if verifier in JUDGED else AT_ONCE
 
 
 async def _all_or_none(workers: Sequence[asyncio.Future[None]]) -> None:

@@ -17,7 +17,7 @@ from teachable.recipe import costs
 from teachable.recipe.spec import Kinds, StageSpec
 from teachable.report.config import ReportConfig
 from teachable.select.config import SelectConfig
-from teachable.tasks.config import BUILT_IN, TasksConfig
+from teachable.tasks.config import BUILT_IN, NO_SOURCE, TasksConfig
 from teachable.train.config import DpoConfig, PreferencesConfig, PretrainConfig, SftConfig
 
 
@@ -39,7 +39,15 @@ class EstimatesConfig(BaseModel):
 
 
 _SPECS = (
-    StageSpec("tasks", 3, TasksConfig, forecast=costs.tasks, path_fields=("source",), no_paths=(BUILT_IN,)),
+    StageSpec(
+        "tasks",
+        4,
+        TasksConfig,
+        forecast=costs.tasks,
+        path_fields=("source",),
+        no_paths=(BUILT_IN, NO_SOURCE),
+        task_fields=("benchmarks",),
+    ),
     StageSpec("pretrain", 1, PretrainConfig, forecast=costs.pretrain, uses_base=True, tokens_per_s=20_000),
     StageSpec(
         "probe",
@@ -61,7 +69,7 @@ _SPECS = (
     ),
     StageSpec(
         "sft",
-        1,
+        2,
         SftConfig,
         needs={"examples": "select", "base": "pretrain"},
         optional={"heldout": "tasks"},
@@ -112,7 +120,7 @@ _SPECS = (
     StageSpec("preferences", 1, PreferencesConfig, forecast=costs.own_file, path_fields=("source",)),
     StageSpec(
         "dpo",
-        1,
+        2,
         DpoConfig,
         needs={"preferences": "pivot", "base": "pretrain"},
         optional={"heldout": "tasks"},
@@ -122,7 +130,7 @@ _SPECS = (
     ),
     StageSpec(
         "judge_dpo",
-        1,
+        2,
         DpoConfig,
         needs={"preferences": "judge_pairs", "base": "dpo"},
         optional={"heldout": "tasks"},
@@ -132,7 +140,7 @@ _SPECS = (
     ),
     StageSpec(
         "report",
-        3,
+        4,
         ReportConfig,
         needs={"tasks": "tasks"},
         optional={
@@ -140,7 +148,7 @@ _SPECS = (
             for role in ("pretrain", "probe", "select", "sft", "evaluate", "pivot", "dpo", "judge_pairs", "judge_dpo")
         },
         forecast=costs.report,
-        outside=("report.html", "report.json"),
+        outside=("report.html", "report.md", "report.json"),
     ),
 )
 

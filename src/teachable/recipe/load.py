@@ -17,6 +17,7 @@ from teachable.recipe.config import EMBEDDED, Recipe, Resources, Stage
 from teachable.recipe.graph import order
 from teachable.recipe.source import COMMAND_LINE, Source, layered, overridden, read_source
 from teachable.recipe.spec import Kinds, StageSpec
+from teachable.tasks.config import split_task
 
 M = TypeVar("M", bound=BaseModel)
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -195,6 +196,10 @@ def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, fo
                 raise TeachableError(f"there is no file or folder {path}", where=where, mend=mend)
             paths.append(type(item)(path))
         changed[field] = type(value)(paths) if many else paths[0]
+    for field in spec.task_fields:
+        start = _folder_of(f"stages.{stage}.{field}", source, folder)
+        where = source.where("stages", stage, field)
+        changed[field] = tuple(_task_at(task, start, where) for task in getattr(config, field))
     for field in spec.config.model_fields:
         at = ("stages", stage, field)
         if isinstance(value := getattr(config, field), EngineConfig):
@@ -202,6 +207,22 @@ def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, fo
         elif isinstance(value, tuple) and any(isinstance(one, EngineConfig) for one in value):
             changed[field] = tuple(_placed(one, source, folder, (*at, str(i))) for i, one in enumerate(value))
     return config.model_copy(update=changed) if changed else config
+
+
+def _task_at(task: str, start: Path, where: str) -> str:
+    """The task with the paths that it names made absolute.
+
+    Raises:
+        TeachableError: one of them leads to nothing.
+    """
+    parts = list(split_task(task))
+    for place in range(1, len(parts), 2):
+        path = (start / Path(parts[place]).expanduser()).resolve()
+        if not path.exists():
+            mend = "Write a path that exists, or a benchmark's name alone"
+            raise TeachableError(f"there is no file or folder {path}", where=where, mend=mend)
+        parts[place] = str(path)
+    return "".join(parts)
 
 
 def _validated(

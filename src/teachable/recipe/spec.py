@@ -23,6 +23,7 @@ from teachable.engines.config import EngineConfig
 from teachable.errors import TeachableError
 from teachable.recipe.config import Resources
 from teachable.records import OnProgress
+from teachable.tasks.config import task_paths
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -119,7 +120,8 @@ class StageOutcome:
 
     `tokens_in` and `tokens_out` are everything the result rests on; `tokens_spent` is what was really sampled
     or trained this time (None: all of it), which a resumed stage's rate is measured by. `requires` are paths
-    outside the run folder that later stages need. `model_digest` identifies the model made or found.
+    that must still be there for the stage to be complete: absolute, or relative to the run folder. `model_digest`
+    identifies the model made or found.
     """
 
     note: str = ""
@@ -153,6 +155,8 @@ class StageSpec:
         forecast: what it will cost.
         path_fields: config fields that name files or model folders (one or several); their contents enter the key.
         no_paths: values of such fields that are no paths.
+        task_fields: config fields that hold tasks, such as `gsm8k=data/gsm8k.jsonl`; the contents of the files and
+            folders that these name enter the key.
         uses_engine: it samples, so the recipe's `engine` enters the key.
         local_needs: roles that are filled only where the engine computes here, from the model that they hold.
         uses_base: it reads the recipe's `base` itself, so that enters the key.
@@ -170,6 +174,7 @@ class StageSpec:
     forecast: Callable[[ForecastInput], Forecast] = _no_cost
     path_fields: tuple[str, ...] = ()
     no_paths: tuple[str, ...] = ()
+    task_fields: tuple[str, ...] = ()
     uses_engine: bool = False
     local_needs: tuple[str, ...] = ()
     uses_base: bool = False
@@ -189,7 +194,8 @@ class StageSpec:
             value = getattr(config, name)
             items = value if isinstance(value, list | tuple) else [value]
             found += [Path(item) for item in items if item is not None and str(item) not in self.no_paths]
-        return found
+        tasks = [task for name in self.task_fields for task in getattr(config, name)]
+        return [*found, *(Path(path) for task in tasks for path in task_paths(task))]
 
     def outside_of(self, stage: str) -> tuple[str, ...]:
         """The `outside` patterns for a stage of this name."""

@@ -35,7 +35,7 @@ from teachable.store.files import read_json, write_json
 from teachable.store.manifest import RunFolder, StageEntry
 from teachable.train.config import SMALL_PARAMS
 from teachable.verify import get, names
-from teachable.verify.judging import Judge, calibrate
+from teachable.verify.judging import JUDGED, Duel, Graded, Judge, calibrate
 from teachable.verify.maths import Math
 from teachable.verify.programs import Bounds, Code, find_sandbox
 from teachable.verify.strings import Exact
@@ -96,6 +96,8 @@ class VerifyOptions:
             Exact(fold_case=self.fold_case, fold_articles=self.fold_articles, tolerance=self.tolerance),
             Code(bounds=self.bounds, unsafe_no_sandbox=self.unsafe_no_sandbox),
             Judge(engine=engine, rubric=self.rubric, votes=self.votes),
+            Graded(engine=engine, rubric=self.rubric, votes=self.votes),
+            Duel(engine=engine, rubric=self.rubric, votes=self.votes),
         ]
         return {name: get(name) for name in names()} | {one.name: one for one in flagged}
 
@@ -177,7 +179,7 @@ def _labels(file: AnswerFile) -> dict[int, bool]:
 
 def _check_can_be_done(file: AnswerFile, options: VerifyOptions, labels: Mapping[int, bool]) -> None:
     """Refuse a judge without an engine, a calibration with nothing to compare, and programs without a sandbox."""
-    judged = [row for row in file.rows if row.verifier == "judge"]
+    judged = [row for row in file.rows if row.verifier in JUDGED]
     engine = "Name it with --engine, as in --engine openai:MODEL@http://localhost:8000/v1"
     if options.calibrate and options.engine is None:
         raise TeachableError("there is no engine that could be calibrated as a judge", where="--calibrate", mend=engine)
@@ -232,7 +234,7 @@ def _work(
     journal = stack.enter_context(Journal(run.path / JOURNAL))
     engine: Ledgered | None = None
     gate = Limits(limits.max_cost_usd, limits.max_tokens)
-    if options.engine is not None and (options.calibrate or any(row.verifier == "judge" for row in file.rows)):
+    if options.engine is not None and (options.calibrate or any(row.verifier in JUDGED for row in file.rows)):
         # A judge is no small model: one on a CPU gets all its threads.
         place = Place(
             options.engine, Resources(), NAME, run.ledger_path, SMALL_PARAMS, limits.max_cost_usd, limits.max_tokens

@@ -25,6 +25,9 @@ from teachable.store.digest import file_digest
 from teachable.store.files import mending, read_json, write_json, write_text
 
 FORMAT = 1
+# Beside a model or a data set: written after its stage, by the report or by hand, and no result of it. A card that
+# changes must not make a stage look damaged, which would train its models again.
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class StageEntry:
 
     `key` is the digest of what the outputs depend on; `ingredients` is that itself, kept so that a plan can say
     what changed. `outputs` maps paths relative to the run folder to
-    `{"bytes", "sha256"}`. `requires` lists paths outside the run folder (a model in the user cache) that must
-    still be there. `model_digest` is the identity of the model that the stage made or found, if any.
+    `{"bytes", "sha256"}`. `requires` lists further paths that must still be there, whatever they hold: absolute (a
+    model in the user cache), or relative to the run folder (a card). `model_digest` is the identity of the model that
+    the stage made or found, if any.
     """
 
     kind: str
@@ -158,7 +162,8 @@ class RunFolder:
     def missing(self, entry: StageEntry) -> list[str]:
         """The recorded outputs and required paths that are gone or have another size (a cheap look, no hashing)."""
         gone = [name for name, output in entry.outputs.items() if _size(self.path / name) != output["bytes"]]
-        return gone + [path for path in entry.requires if not Path(path).exists()]
+        places = (self.path, Path())  # a cache's place may be given relative to where the command is run
+        return gone + [path for path in entry.requires if not any((place / path).exists() for place in places)]
 
     def is_complete(self, stage: str, key: str) -> bool:
         """Is the stage complete with this key, its outputs in place?"""
@@ -202,6 +207,7 @@ class RunFolder:
         outputs = {
             path.relative_to(self.path).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
             for path in sorted(set(files))
+            if path.name != CARD
         }
         done = replace(entry, outputs=outputs)
         entries = self.entries()

@@ -55,6 +55,7 @@ class SftConfig(BaseModel):
     backend: Literal["auto", "loop", "trl"] = Field(
         "auto", description="auto: the plain loop under 10 M parameters, TRL's SFTTrainer above"
     )
+    allow_overlap: bool = Field(False, description="train on rows that overlap the held-out questions all the same")
 
 
 class LoraConfig(BaseModel):
@@ -104,6 +105,7 @@ class DpoConfig(BaseModel):
     gradient_checkpointing: bool = Field(False, description="compute activations twice to keep fewer of them")
     lora: LoraConfig = Field(LoraConfig(), description="adapters in the place of training all weights")
     seeds: int = Field(1, ge=1, description="models trained, each on another order of the pairs")
+    allow_overlap: bool = Field(False, description="train on pairs that overlap the held-out questions all the same")
 
     @model_validator(mode="after")
     def _fields_fit(self) -> Self:

@@ -18,12 +18,14 @@ from transformers import AutoModelForCausalLM
 from teachable.cli import wiring
 from teachable.engines.local import TransformersEngine
 from teachable.errors import TeachableError
+from teachable.overlap.guard import Guard
+from teachable.recipe.guarding import HeldOut
 from teachable.recipe.kinds import STAGE_KINDS
 from teachable.recipe.load import load_recipe
 from teachable.recipe.run import RunSummary, run_recipe
 from teachable.recipe.spec import Forecast
 from teachable.recipe.stages import dpo as stage
-from teachable.records import Progress, Request
+from teachable.records import Progress, Prompt, Request
 from teachable.store.digest import model_digest
 from teachable.store.files import read_json, read_rows, write_rows
 from teachable.store.manifest import RunFolder, StageEntry
@@ -271,3 +273,49 @@ def test_a_file_that_is_no_pairs_is_one_sentence(
 
 def test_defaults_are_a_config_that_the_recipe_writes_out() -> None:
     assert DpoConfig.model_validate(DpoConfig().model_dump(mode="json")) == DpoConfig()
+
+
+# ---- held-out questions ----
+
+RIVER = "Which of the three rivers that meet below the old mill carries the most water in April?"
+OURS = [
+    {"prompt": "How many oars does the smallest boat of the harbour have?", "chosen": "Two.", "rejected": "Six."},
+    {"prompt": f"Please answer this one for me. {RIVER} Thank you!", "chosen": "The first.", "rejected": "The last."},
+    {"prompt": "Tell me a riddle.", "chosen": "What has four legs?", "rejected": f"Here is one: {RIVER.upper()}"},
+]
+
+
+@pytest.mark.parametrize("kind", ["dpo", "judge_dpo"])
+def test_pairs_that_overlap_what_is_held_out_are_refused(run: Run, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in OURS))
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"prompt": RIVER, "answer": "the first"}) + "\n")
+    stages = {
+        "preferences": {"source": "pairs.jsonl"},
+        "exam": {"kind": "tasks", "source": "none", "benchmarks": ["exam.jsonl"]},
+        kind: {"needs": {"preferences": "preferences", "base": "pretrain", "heldout": "exam"}, "pairs_per_step": 3},
+    }
+    with pytest.raises(TeachableError) as caught:
+        run(stages)
+    assert str(caught.value).startswith(f"{kind}: 2 of 3 training rows overlap the held-out question: ")
+    found = read_rows(tmp_path / f"run/{kind}/overlaps.jsonl")
+    assert [(row["row"], row["field"], row["how"]) for row in found] == [
+        ("preferences.parquet, row 2", "prompt", "shared run"),
+        ("preferences.parquet, row 3", "rejected", "shared run"),
+    ]
+    assert not (tmp_path / "run/models").exists()
+    stages[kind]["allow_overlap"] = True
+    watch = Watch()
+    run(stages, watch=watch)
+    assert read_json(tmp_path / f"run/{kind}/stats.json")["n_overlaps"] == 2
+    assert watch.sentences[0].startswith("2 of 3 training rows overlap the held-out question, and are trained on")
+
+
+def test_the_beginning_of_a_solution_to_a_pools_prompt_is_no_question(tmp_path: Path) -> None:
+    """A pivotal pair's prompt is a chat's beginning with half a solution, which repeats its question."""
+    known = Prompt(id="p1", domain="d", messages=({"role": "user", "content": f"{RIVER} Name it."},))
+    held = HeldOut((Prompt(id="q1", domain="d", messages=({"role": "user", "content": RIVER},)),), {"p1": known})
+    said = f"<|user|>{RIVER} Name it.<|end|><|assistant|>You ask: {RIVER} Name it. It"
+    guard = Guard(held.questions)
+    assert guard.check([held.row_of_text("row 1", "p1", said, {"chosen": " is"})]) == []
+    (found,) = guard.check([held.row_of_text("row 1", "", said, {"chosen": " is"})])
+    assert (found.field, found.how) == ("prompt", "shared run")

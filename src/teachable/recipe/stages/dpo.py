@@ -14,16 +14,17 @@ from typing import Any
 import torch
 
 from teachable.errors import TeachableError
+from teachable.recipe.guarding import example_name, held_out, refuse_overlaps
 from teachable.recipe.sampling import Place, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.recipe.tuning import curve_rows, tokens_of, tune_all
 from teachable.records import Progress
 from teachable.store.digest import digest
-from teachable.store.files import read_json, write_json, write_rows
+from teachable.store.files import read_json, read_rows, write_json, write_rows
 from teachable.train.config import DpoConfig
 from teachable.train.dpo import dpo, pair_steps
 from teachable.train.dpo_trainer import DpoPoint
-from teachable.train.preferences import FILE, read_preferences
+from teachable.train.preferences import FILE, Said, read_preferences
 
 RUN_FIELDS = ("digest", "n_pairs", "n_too_long", "n_steps", "pairs_per_step", "n_tokens", "n_response_tokens")
 
@@ -58,9 +59,10 @@ def run(ctx: StageContext) -> StageOutcome:
             where=ctx.name,
             mend=f"{ctx.inputs['preferences'] / 'stats.json'} counts what was left out, and why",
         )
+    n_overlaps = _n_overlaps(ctx, config)
     jobs = _jobs(ctx, config)
     records, spent = tune_all(ctx, jobs, _tune(ctx, jobs, n_given))
-    _write(ctx, jobs, records)
+    _write(ctx, jobs, records, n_overlaps)
     for job in jobs:
         job.part.unlink(missing_ok=True)
     first = records[0]["run"]
@@ -92,7 +94,33 @@ def _tune(ctx: StageContext, jobs: list[DpoJob], n_pairs: int) -> Callable[[DpoJ
     return partial(train_one, on_step=stepped)
 
 
-def _write(ctx: StageContext, jobs: list[DpoJob], records: list[dict[str, Any]]) -> None:
+def _n_overlaps(ctx: StageContext, config: DpoConfig) -> int | None:
+    """How many pairs overlap the held-out questions; None where nobody said what is held out.
+
+    Raises:
+        TeachableError: some do, and the config does not allow it.
+    """
+    held = held_out(ctx)
+    if held is None:
+        return None
+    path = ctx.inputs["preferences"] / FILE
+    prompt_ids = [str(row.get("prompt_id") or "") for row in read_rows(path)]
+    rows = []
+    for number, (pair, prompt_id) in enumerate(zip(read_preferences(path), prompt_ids, strict=True), start=1):
+        responses = {"chosen": _plain(pair.chosen), "rejected": _plain(pair.rejected)}
+        name = example_name(path, number)
+        if isinstance(pair.prompt, str):
+            rows.append(held.row_of_text(name, prompt_id, pair.prompt, responses))
+        else:
+            rows.append(held.row_of_chat(name, prompt_id, pair.prompt, responses))
+    return refuse_overlaps(ctx, held, rows, allow=config.allow_overlap)
+
+
+def _plain(said: Said) -> str:
+    return said if isinstance(said, str) else "\n".join(message["content"] for message in said)
+
+
+def _write(ctx: StageContext, jobs: list[DpoJob], records: list[dict[str, Any]], n_overlaps: int | None) -> None:
     """The tables in the shape of the sft stage's, and the first model's place, for stages that take it as a base."""
     write_rows(ctx.folder / "runs.parquet", [record["run"] for record in records])
     write_rows(ctx.folder / "curves.parquet", curve_rows(jobs, records))
@@ -110,6 +138,7 @@ def _write(ctx: StageContext, jobs: list[DpoJob], records: list[dict[str, Any]])
         "n_steps": first["n_steps"],
         "pairs_per_step": first["pairs_per_step"],
         "lora": bool(config.lora.r),
+        "n_overlaps": n_overlaps,
         "precomputed": records[0]["precomputed"],
         "seconds": round(sum(record["run"]["seconds"] for record in records), 3),
         "tokens": tokens_of(records),
