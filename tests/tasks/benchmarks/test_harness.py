@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from teachable.errors import TeachableError
-from teachable.records import Prompt, from_row, to_row
-from teachable.tasks.benchmarks import Benchmark, load_benchmark
-from teachable.tasks.benchmarks.harness import generation, load, read_form
-from teachable.verify import get
 from tests.tasks.benchmarks.harness_rows import (
     DROP,
     GSM8K,
@@ -29,6 +25,12 @@ from tests.tasks.benchmarks.harness_rows import (
     manager,
     write,
 )
+
+from teachable.errors import TeachableError
+from teachable.records import Prompt, from_row, to_row
+from teachable.tasks.benchmarks import Benchmark, load_benchmark
+from teachable.tasks.benchmarks.harness import generation, load, read_form
+from teachable.verify import get
 
 pytest.importorskip("lm_eval")
 
@@ -184,10 +186,20 @@ def test_a_metric_of_the_whole_set_is_refused(tmp_path: Path) -> None:
         load(str(own_task(tmp_path, metric_list=bleu)), None)
 
 
+def test_a_question_that_can_not_be_scored_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def score(doc, results):\n    raise ValueError(results[0])\n")
+    path = own_task(tmp_path)
+    settings = json.loads(path.read_text())
+    lines = [f"{key}: {json.dumps(value)}" for key, value in settings.items()]
+    path.write_text("\n".join([*lines, "process_results: !function own.score"]))
+    with pytest.raises(TeachableError, match=r"can't score a question of riddles \(ValueError: x\)"):
+        load(str(path), None)
+
+
 def test_a_chat_can_not_begin_the_answer_itself(tmp_path: Path) -> None:
     path = own_task(tmp_path, gen_prefix="It is")
     assert load(str(path), None).prompts[0].text.endswith("How many? It is")
-    with pytest.raises(TeachableError, match="begins the answer itself .'It is'."):
+    with pytest.raises(TeachableError, match=r"begins the answer itself \('It is'\)"):
         load(f"{path}+chat", None)
 
 
@@ -271,3 +283,14 @@ def test_paths_that_are_not_there(tmp_path: Path) -> None:
 def test_the_benchmark_is_found_by_its_task(tmp_path: Path) -> None:
     found = load_benchmark(f"lm_eval:gsm8k+0shot={write(tmp_path / 'test.jsonl', GSM8K)}", limit=3)
     assert isinstance(found, Benchmark) and len(found.prompts) == 3
+
+
+def test_the_documentation_shows_what_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "lm-eval.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    ((code, shown),) = [(code, after) for (kind, code), (_, after) in pairwise(blocks) if kind == "python"]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/lm-eval.md", "exec"), {})
+    assert capsys.readouterr().out == shown

@@ -26,7 +26,7 @@ from teachable.tasks.benchmarks.harness_files import LocalFiles
 from teachable.tasks.benchmarks.making import make_benchmark
 from teachable.tasks.benchmarks.spec import Benchmark
 from teachable.verify.harness import Leaf, NoRows, Scorer, Splits, Tasks, build, find, resolved, version
-from teachable.verify.harness.library import OTHER_SEED, contained
+from teachable.verify.harness.library import OTHER_SEED, building
 
 PREFIX = "lm_eval:"
 VERIFIER = "lm_eval"
@@ -150,7 +150,7 @@ def _settings(leaf: Leaf, form: Form, asked_as: str) -> dict[str, Any]:
 
 def _prompts(one: _Built, label: str, form: Form, tasks: Tasks, origin: str) -> Iterator[Prompt]:
     stop, max_tokens = generation(one.task.config.generation_kwargs or {})
-    with contained():
+    with building():
         for number, doc in enumerate(one.task.eval_docs):
             where = f"lm-evaluation-harness's {one.leaf.name}, question {number}"
             row = _as_json(doc, where)
@@ -179,7 +179,7 @@ def _prompts(one: _Built, label: str, form: Form, tasks: Tasks, origin: str) -> 
                 id=content_id(label, one.leaf.name, messages, row),
                 domain=label,
                 messages=messages,
-                answer=_target(one.task, row),
+                answer=_target(one.task, row, where),
                 verifier=VERIFIER,
                 meta=meta,
                 lineage=(
@@ -253,11 +253,18 @@ def _as_json(doc: Mapping[str, Any], where: str) -> dict[str, Any]:
     return row
 
 
-def _target(task: Any, row: Mapping[str, Any]) -> str | None:
+def _target(task: Any, row: Mapping[str, Any], where: str) -> str | None:
     """The reference answer as text, for readers: the verifier scores with the row itself."""
-    target = task.doc_to_target(row)
-    if task.config.doc_to_choice is not None and isinstance(target, int):
-        target = task.doc_to_choice(row)[target]
+    try:
+        target = task.doc_to_target(row)
+        if task.config.doc_to_choice is not None and isinstance(target, int):
+            target = task.doc_to_choice(row)[target]
+    except Exception as error:
+        raise TeachableError(
+            f"the reference answer can't be read ({type(error).__name__}: {str(error)[:300]})",
+            where=where,
+            mend="Check the data's columns",
+        ) from error
     if isinstance(target, list | tuple):
         target = target[0] if len(target) == 1 else json.dumps(target, ensure_ascii=False)
     return str(target) if target not in (None, "") else None

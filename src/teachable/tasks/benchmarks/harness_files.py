@@ -139,7 +139,7 @@ class LocalFiles:
         if files not in self._read:
             self._read[files] = read(files, self._cache)
         rows = self._read[files]
-        if not config or config in (part.name for part in files[0].parents):
+        if not config or files[0].is_relative_to(self.path / config):
             return rows
         column = next((name for name in _CONFIG_COLUMNS if _same(config, _values(rows, name))), None)
         if column is not None:
