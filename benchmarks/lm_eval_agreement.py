@@ -28,7 +28,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may need the networ
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lm_eval_rows import MAKERS, SUBJECTS, mmlu_rows
 from teachable import verify
 from teachable.chat import prompt_text
 from teachable.engines.local import TransformersEngine
-from teachable.families.catalog import questions
 from teachable.recipe.config import Resources
 from teachable.records import Attempt, Prompt
 from teachable.rollouts import Sampling, roll_out
@@ -51,7 +51,6 @@ from teachable.train.config import PretrainConfig
 from teachable.train.embedded import save_model
 from teachable.train.pretrain import pretrain
 
-SUBJECTS = ("abstract_algebra", "college_mathematics", "elementary_mathematics", "high_school_mathematics")
 CONTEXT = 2048  # tokens
 N_SHOTS = 8  # rows of each split that worked examples are drawn from
 SHOWN = 8  # disagreements of our own adapters that are written down
@@ -107,114 +106,6 @@ class Agreement:
     own_adapter: dict[str, Any] = field(default_factory=dict)
     seconds_lm_eval: float = 0.0
     seconds_ours: float = 0.0
-
-
-def entries(seed: int, n: int, families: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """n different questions and their answers, families and easy levels taking turns."""
-    streams = [questions(name, level, seed) for name in families for level in (1, 2)]
-    seen: set[str] = set()
-    turn = 0
-    while len(seen) < n:
-        entry = next(streams[turn % len(streams)])
-        turn += 1
-        question = str(entry["question"]).strip()
-        if question not in seen:
-            seen.add(question)
-            yield question, str(entry["answer"])
-
-
-def gsm8k_rows(seed: int, n: int) -> list[dict[str, Any]]:
-    """{question, answer}, the answer's last line `#### NUMBER`."""
-    found = entries(seed, n, ("chain_sum", "simple_equations", "gcd", "letter_counting"))
-    return [{"question": text, "answer": f"It is {answer}.\n#### {answer}"} for text, answer in found]
-
-
-def mmlu_rows(seed: int, n: int) -> list[dict[str, Any]]:
-    """{question, subject, choices, answer}, the answer an index."""
-    draw, rows = random.Random(seed), []
-    for place, (text, answer) in enumerate(entries(seed, n, ("chain_sum", "simple_equations"))):
-        wrong = {int(answer) + shift for shift in (1, -1, 2, -2, 3, 5, 10)}
-        choices = [str(number) for number in draw.sample(sorted(wrong), 3)]
-        label = draw.randrange(4)
-        choices.insert(label, answer)
-        rows.append({"question": text, "subject": SUBJECTS[place % 4], "choices": choices, "answer": label})
-    return rows
-
-
-def drop_rows(seed: int, n: int) -> list[dict[str, Any]]:
-    """The hub's columns; passage and question together are what the base knows as one question."""
-    rows = []
-    for place, (text, answer) in enumerate(entries(seed, n, ("simple_equations", "letter_counting", "gcd"))):
-        cut = text.index(" ", len(text) // 2)
-        one = {
-            "number": answer,
-            "date": {"day": "", "month": "", "year": ""},
-            "spans": [],
-            "worker_id": "w",
-            "hit_id": "h",
-        }
-        second = {
-            "number": [""],
-            "date": [one["date"]],
-            "spans": [[f"Answer: {answer}"]],
-            "worker_id": ["w"],
-            "hit_id": ["h"],
-        }
-        row = {
-            "section_id": f"s{place}",
-            "query_id": f"q{seed}-{place}",
-            "passage": text[:cut],
-            "question": text[cut + 1 :],
-        }
-        rows.append({**row, "answer": one, "validated_answers": second})
-    return rows
-
-
-def triviaqa_rows(seed: int, n: int) -> list[dict[str, Any]]:
-    """The hub's columns that the task reads: a question and several right answers."""
-    found = entries(seed, n, ("chain_sum", "gcd", "letter_counting"))
-    return [
-        {"question": text, "answer": {"value": answer, "aliases": [answer, f"Answer: {answer}", f"{answer} in all"]}}
-        for text, answer in found
-    ]
-
-
-def ifeval_rows(seed: int, n: int) -> list[dict[str, Any]]:
-    """The hub's columns, with instructions whose check needs no download."""
-    rows = []
-    for place, (text, answer) in enumerate(entries(seed, n, ("chain_sum", "spell_backward", "letter_counting"))):
-        orders: tuple[tuple[str, dict[str, Any]], ...] = (
-            ("punctuation:no_comma", {}),
-            ("startend:end_checker", {"end_phrase": f"Answer: {answer}"}),
-            ("length_constraints:number_words", {"relation": "less than", "num_words": 6}),
-            ("keywords:existence", {"keywords": ["Answer", answer]}),
-            ("keywords:letter_frequency", {"letter": "a", "let_frequency": 2, "let_relation": "at least"}),
-            ("change_case:english_lowercase", {}),
-            ("detectable_format:json_format", {}),
-        )
-        chosen = [orders[place % len(orders)], orders[(place // len(orders)) % 3]][: 1 + place % 2]
-        ids, kwargs = [name for name, _ in chosen], [values for _, values in chosen]
-        rows.append({"key": place, "prompt": text, "instruction_id_list": ids, "kwargs": kwargs})
-    return rows
-
-
-def gpqa_rows(seed: int, n: int) -> list[dict[str, Any]]:
-    """The hub's columns that the task reads; it puts the four options into a random order itself."""
-    return [
-        {"Question": row["question"], "Correct Answer": row["choices"].pop(row["answer"])}
-        | {f"Incorrect Answer {place}": text for place, text in enumerate(row["choices"], start=1)}
-        for row in mmlu_rows(seed, n)
-    ]
-
-
-MAKERS = {
-    "gsm8k": gsm8k_rows,
-    "mmlu_generative": mmlu_rows,
-    "drop": drop_rows,
-    "triviaqa": triviaqa_rows,
-    "ifeval": ifeval_rows,
-    "gpqa_main_generative_n_shot": gpqa_rows,
-}
 
 
 def write_data(folder: Path, n: int) -> None:
