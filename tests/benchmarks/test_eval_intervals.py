@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from teachable.stats import Interval, mean_interval, paired_difference, t_quantile, wilson_interval
+from teachable.stats import Interval, mcnemar_exact, mean_interval, paired_difference
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SEED = 91  # of evaluations that no result rests on
@@ -105,29 +105,25 @@ def test_false_positives_and_power(bench: ModuleType, monkeypatch: pytest.Monkey
     assert bench.try_cell(cell, rounds, SEED)["rejected"] < found["rejected"] - 0.2
 
 
-def test_the_change_that_is_tried(bench: ModuleType) -> None:
-    for share in (0.02, 0.4, 0.97):
-        plain = Interval(share, -1.0, 2.0, math.sqrt(share * (1 - share) / 300), 1e6, 0.0, 300)
-        error = bench.tried_error(np.zeros((300, 1)), plain)
-        assert bench.tried_interval(plain, *error, paired=False) == pytest.approx(wilson_interval(300 * share, 300))
-        low, high = bench.tried_interval(plain, *error, paired=True)
-        assert (low + high) / 2 == pytest.approx(share) and high - low == pytest.approx(2 * 1.96 * plain.se, rel=1e-4)
-    alike = Interval(0.0, 0.0, 0.0, 0.0, 49.0, 1.0, 50)
-    end = wilson_interval(0, 50)[1]
-    assert bench.tried_interval(alike, 0.0, 2.0, paired=True) == (-end, end)
+def test_other_tests_are_tried_on_answers_and_hold_their_rate(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "N_BOOTSTRAP", 200)
+    cell, rounds = bench.Cell(bench.WORLDS[1], 60, 1, kind="scattered"), 400
+    found = bench.try_tests(cell, rounds, SEED)
+    slack = 4 * math.sqrt(0.05 * 0.95 / rounds)
+    assert 0 < found["mcnemar"] <= found["mcnemar_mid_p"] < 0.05 + slack
+    assert abs(found["bootstrap"] - 0.05) < slack
+    monkeypatch.setattr(bench, "mcnemar_exact", lambda a, b, mid_p=False: mcnemar_exact(a, np.ones_like(b)))
+    assert bench.try_tests(cell, rounds, SEED)["mcnemar"] > 0.9
 
 
-def test_the_quantile_that_is_tried_lies_between_those_of_models_and_questions(bench: ModuleType) -> None:
-    generator = np.random.default_rng(SEED)
-    alone = generator.random((80, 1)) + np.array([[0.0, 0.1, -0.1]])  # questions and models, and nothing else
-    se, z = bench.tried_error(alone, paired_difference(alone, np.zeros((80, 1))))
-    of_questions, of_models = alone[:, 0].var(ddof=1) / 80, 0.01 / 3
-    assert se == pytest.approx(math.sqrt(of_questions + of_models))
-    expected = (of_questions * t_quantile(0.975, 79) + of_models * t_quantile(0.975, 2)) / (of_questions + of_models)
-    assert z == pytest.approx(expected)
-    apart = bench.try_cell(bench.Cell(bench.WORLDS[0], 1000, 4, 3, 0.6), 300, SEED)
-    assert apart["tried_coverage"] > apart["coverage"]
-    assert apart["tried_width"] > apart["width"]
+def test_any_number_of_processes_finds_the_same(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [bench.Cell(bench.WORLDS[i], 30, 4) for i in range(3)]
+    alone = bench.measure(cells, 20, SEED)
+    monkeypatch.setattr(bench, "JOBS", 2)
+    assert bench.measure(cells, 20, SEED) == alone
+    assert [record["world"] for record in alone] == [cell.world.name for cell in cells]
 
 
 def test_the_room_states_the_same(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +144,7 @@ def test_a_small_run_from_end_to_end(
     printed = capsys.readouterr().out
     assert [len(found[key]) for key in ("one_model", "three_models", "shifts", "moved", "power")] == [4, 4, 6, 4, 2]
     assert all(len(found[kind]) == 4 for kind in bench.NULLS)
+    assert len(found["tests"]) == 6 and all(0 <= r[name] <= 1 for r in found["tests"] for name in bench.TESTS)
     assert all(r["rounds"] == (40 if key == "one_model" else 20) for key in ("one_model", "moved") for r in found[key])
     measured = [r for key in ("one_model", "three_models", "shifts", "moved") for r in found[key]]
     assert len(found["outside"]) == sum(not 0.93 <= r["coverage"] <= 0.97 for r in measured) > 0
