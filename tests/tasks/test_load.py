@@ -331,6 +331,43 @@ def test_near_duplicates_are_on_one_side(write_file: WriteFile) -> None:
     assert on_both_sides(load(write_file(rows), heldout_frac=0.4, near_duplicate=1.0))
 
 
+def test_chats_that_end_in_the_same_question_are_on_one_side(write_file: WriteFile) -> None:
+    """Three contexts a question; by the hash of the whole chat alone they would fall on both sides."""
+
+    def turn(role: str, text: str) -> dict[str, str]:
+        return {"role": role, "content": text}
+
+    rows = []
+    for row in MANY:
+        for i, topic in enumerate(("rivers", "hills", "harbours")):
+            turns = [turn("user", f"Tell me of {topic}."), turn("assistant", "Gladly."), turn("user", row["prompt"])]
+            rows.append({"id": f"{row['answer']}.{i}", "messages": turns, "answer": row["answer"]})
+    tasks = load(write_file(rows), heldout_frac=0.4)
+    pool, heldout = ({p.id.split(".")[0] for p in side} for side in (tasks.pool, tasks.heldout))
+    assert len(tasks.pool) + len(tasks.heldout) == len(rows)
+    assert pool and heldout and not pool & heldout
+
+
+def test_procedural_questions_of_one_content_are_on_one_side(write_file: WriteFile) -> None:
+    """A file of prompts with content keys, such as the built-in ones written out: the phrasing alone differs."""
+    rows = []
+    for row in MANY:
+        for i, said in enumerate(
+            ("Say, in all honesty and at your leisure:", "Quick, before the bell has rung twice!")
+        ):
+            told = {"prompt": f"{said} {row['prompt']}", "id": f"{row['answer']}.{i}"}
+            rows.append({**row, **told, "meta": {"content_key": row["answer"]}})
+
+    def on_both_sides(given: list[dict[str, Any]]) -> set[str]:
+        tasks = load(write_file(given), heldout_frac=0.4)
+        pool, heldout = ({p.id.split(".")[0] for p in side} for side in (tasks.pool, tasks.heldout))
+        assert pool and heldout
+        return pool & heldout
+
+    assert not on_both_sides(rows)
+    assert on_both_sides([{**row, "meta": {}} for row in rows])
+
+
 def test_no_more_than_asked_for_and_not_the_head_of_the_file(write_file: WriteFile) -> None:
     whole = load(write_file(MANY), heldout_frac=0.4)
     tasks = load(write_file(MANY), n_pool=5, n_heldout=2, heldout_frac=0.4)

@@ -78,6 +78,22 @@ def near_duplicate_groups(
     return [groups.root(i) for i in range(len(texts))]
 
 
+def joined(groups: Sequence[int], keys: Sequence[str]) -> list[int]:
+    """The groups, those that share a key joined; an empty key joins nothing.
+
+    Args:
+        groups: as `near_duplicate_groups` gives them, each named by the index of its first member.
+        keys: one for each, in the same order.
+    """
+    together = _Groups(len(groups))
+    first_of: dict[str, int] = {}
+    for index, (group, key) in enumerate(zip(groups, keys, strict=True)):
+        together.join(group, index)
+        if key:
+            together.join(first_of.setdefault(key, index), index)
+    return [together.root(index) for index in range(len(groups))]
+
+
 def _telling(texts: Sequence[str], domains: Sequence[str]) -> list[frozenset[str]]:
     """The shingles of each text that are not part of its domain's template."""
     sets = [shingles(text) for text in texts]

@@ -113,7 +113,7 @@ def drop_unprovable(tasks: TaskSet) -> TaskSet:
     counts = Counter(f"the verifier is wrong on {fault.tried}: {fault.reason}" for fault in faults.values())
     pool = tuple(p for p in tasks.pool if p.id not in faults)
     heldout = tuple(p for p in tasks.heldout if p.id not in faults)
-    if not pool or (tasks.heldout and not heldout):
+    if (tasks.pool and not pool) or (tasks.heldout and not heldout):
         first = next(iter(faults.values()))
         raise TeachableError(
             f"the verifiers fail on all questions, as on {first.prompt_id}: wrong on {first.tried} ({first.reason})",

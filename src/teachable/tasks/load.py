@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from teachable.errors import TeachableError
-from teachable.overlap.near import near_duplicate_groups
+from teachable.overlap.guard import CONTENT_KEY
+from teachable.overlap.near import joined, near_duplicate_groups
 from teachable.overlap.split import split_groups
 from teachable.records import Lineage, Message, Prompt, Solution, content_id
 from teachable.store.files import ROW_FORMATS as FORMATS
@@ -297,9 +298,11 @@ def _split(prompts: Sequence[Prompt], config: TasksConfig) -> tuple[tuple[Prompt
     """The pool and the held-out prompts, each in the order of the file."""
     if config.heldout_frac == 0:
         return tuple(prompts), ()
-    groups = near_duplicate_groups(
+    near = near_duplicate_groups(
         [p.text for p in prompts], threshold=config.near_duplicate, domains=[p.domain for p in prompts]
     )
+    # Procedural questions of one content are one question, whatever their phrasing.
+    groups = joined(near, [str(p.meta.get(CONTENT_KEY) or "") for p in prompts])
     shares = {"pool": 1.0 - config.heldout_frac, "heldout": config.heldout_frac}
     ids = [content_id(p.messages) for p in prompts]
     sides = split_groups(ids, groups, shares)
