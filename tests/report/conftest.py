@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import shutil
 from collections import Counter
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.report.browsers import FLAGS, chromium
+from tests.report.evaluations import evaluation, stand_beside
 from tests.report.searches import search_and_tune
 
 from teachable.records import Attempt, Estimate, Prompt, Solution, Zone, content_id, to_row
@@ -20,7 +21,6 @@ from teachable.store.files import write_json, write_rows, write_text
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 DOMAINS = {"chain_sum": 0.75, "count_letters": 0.5, "number_sorting": 0.42, "spell_backward": 0.6, "leg_counting": 0.2}
 LEVELS = (1, 2, 3)
 ARMS = {"teachable": 0.09, "random": 0.07, "mastered": 0.08, "beyond": 0.045}
@@ -419,20 +419,22 @@ def searched_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -
     return search_and_tune(Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("pivots") / "quickstart")))
 
 
+@pytest.fixture(scope="session")
+def compared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an evaluation of three models on three tasks; one of the answers is hostile."""
+    return evaluation(tmp_path_factory.mktemp("compared") / "evaluate")
+
+
+@pytest.fixture(scope="session")
+def beside_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe's run whose evaluation has a benchmark, a larger model beside the arms, and all that is written now."""
+    return stand_beside(Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("beside") / "quickstart")))
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A finished run of the test's own."""
     return Path(shutil.copytree(finished_run, tmp_path / "quickstart"))
-
-
-def chromium() -> str:
-    """Where Chromium is; the test is skipped with the reason where there is none."""
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed (pip install playwright): the page is not tested in a browser")
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("no Chromium on the PATH (apt install chromium): the page is not tested in a browser")
 
 
 @pytest.fixture(scope="module")

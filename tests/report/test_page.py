@@ -65,14 +65,14 @@ def test_search_and_filters_narrow_the_list(page: Page) -> None:
     assert 0 < n_out < 20
     page.get_by_label("Zone", exact=True).select_option("mastered")
     assert 0 < shown(page) < n_out
-    assert page.locator("#shown").inner_text() == f"{shown(page)} of 20 shown"
+    assert page.locator("#example-shown").inner_text() == f"{shown(page)} of 20 shown"
     page.get_by_role("button", name="Clear").click()
-    page.wait_for_function("document.getElementById('shown').textContent === '20 of 20 shown'")
+    page.wait_for_function("document.getElementById('example-shown').textContent === '20 of 20 shown'")
     question = page.locator("#example-list h3").nth(3).inner_text()
     page.get_by_role("searchbox", name="Search").fill(question.upper())
     assert shown(page) == 1
     page.get_by_role("searchbox", name="Search").fill("no such words anywhere")
-    assert shown(page) == 0 and page.locator("#none-shown").is_visible()
+    assert shown(page) == 0 and page.locator("#example-none").is_visible()
 
 
 def test_an_example_opens_by_keyboard_and_shows_its_attempts(page: Page) -> None:
@@ -121,7 +121,7 @@ def test_the_content_is_there_without_javascript(browser: Browser, report: Path)
     assert page.locator("h1").is_visible()
     assert page.locator("svg.histogram").count() == 6
     assert page.locator("#example-list > li").count() == 20
-    assert not page.locator("#filters").is_visible() and not page.locator("#theme").is_visible()
+    assert not page.locator("#example-filters").is_visible() and not page.locator("#theme").is_visible()
     context.close()
 
 

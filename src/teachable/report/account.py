@@ -1,11 +1,12 @@
-"""The sections that let a reader check: examples in and out, time and tokens, and how to do it again."""
+"""The sections that let a reader check: examples in and out, and how to do it again."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from teachable.report.browse import attempt, block, browsable
 from teachable.report.charts import tone
-from teachable.report.markup import NONE, Html, count, duration, el, first_line, join, percent, short
+from teachable.report.markup import Html, count, el, first_line, join, percent
 from teachable.report.parts import gap, more, section, table
 
 Facts = dict[str, Any]
@@ -23,39 +24,19 @@ def examples(facts: Facts) -> Html:
             "examples", "Examples, in and out", gap("the decisions", "select/decisions.parquet") if lacking else none
         )
 
-    def choice(key: str, label: str, everything: str) -> Html:
-        values = sorted({str(e[key]) for e in shown})
-        options = [el("option", everything, value="")] + [el("option", v.replace("_", " "), value=v) for v in values]
-        return el(
-            "div", el("label", label, for_=f"by-{key}"), el("select", join(options), id=f"by-{key}", data_key=key)
+    choices = {
+        key: (label, everything, [str(e[key]) for e in shown])
+        for key, label, everything in (
+            ("domain", "Domain", "all domains"),
+            ("zone", "Zone", "all zones"),
+            ("decision", "In or out", "both"),
         )
-
-    controls = el(
-        "form",
-        el(
-            "div",
-            el("label", "Search", for_="search"),
-            el("input", type="search", id="search", autocomplete="off", spellcheck="false"),
-            class_="grow",
-        ),
-        choice("domain", "Domain", "all domains"),
-        choice("zone", "Zone", "all zones"),
-        choice("decision", "In or out", "both"),
-        el("button", "Clear", type="reset"),
-        el("p", role="status", id="shown", class_="hint"),
-        id="filters",
-        class_="filters",
-        hidden=True,
-        role="search",
-        aria_label="Examples",
-    )
+    }
     n_in = sum(e["decision"] == "in" for e in shown)
     return section(
         "examples",
         "Examples, in and out",
-        controls,
-        el("ol", join(map(_example, shown)), class_="examples", id="example-list"),
-        el("p", "No example fits. Clear the filters to see all again.", id="none-shown", class_="hint", hidden=True),
+        browsable("example", "Examples", "example", choices, [_example(e) for e in shown]),
         lead=f"{n_in} that are in and {len(shown) - n_in} that are out, drawn by hash over domains and zones. "
         "Open one for the base model's attempts and the response that was trained on.",
     )
@@ -74,16 +55,16 @@ def _example(e: Facts) -> Html:
         el("span", "suspect key", class_="tag") if e["suspect"] else None,
     ]
     body = [
-        _block("Question", question),
+        block("Question", question),
         el("p", "Reference answer: ", el("code", e["answer"])) if e["answer"] is not None else _found_key(e),
         el("h4", "The base model's attempts"),
-        el("ol", join(map(_attempt, e["attempts"])), class_="attempts")
+        el("ol", join(map(attempt, e["attempts"])), class_="attempts")
         if e["attempts"]
         else el("p", "None in the folder.", class_="hint"),
         el("p", f"{e['n_attempts'] - len(e['attempts'])} more are not shown.", class_="hint")
         if e["n_attempts"] > len(e["attempts"])
         else None,
-        _block(f"Trained on ({count(e['n_tokens'])} tokens)" if e["n_tokens"] else "Trained on", e["response"])
+        block(f"Trained on ({count(e['n_tokens'])} tokens)" if e["n_tokens"] else "Trained on", e["response"])
         if e["response"] is not None
         else el("p", "No arm trained on it.", class_="hint"),
         el("p", "In the sets ", ", ".join(e["arms"]), ".", class_="hint") if e["arms"] else None,
@@ -110,75 +91,6 @@ def _found_key(e: Facts) -> Html | None:
         return None
     share = percent(e["key_agreement"] or 0.0)
     return el("p", "Key: ", el("code", e["key"]), f" ({share} of {OWNERS[e['key_source']]})")
-
-
-def _attempt(a: Facts) -> Html:
-    verdict, name = {True: ("right", "\u2713 right"), False: ("wrong", "\u2717 wrong")}.get(
-        a["correct"], ("unsure", "? undecided")
-    )
-    small = [a["reason"], "cut off at the token limit" if a["cut_off"] else ""]
-    return el(
-        "li",
-        el(
-            "p",
-            el("span", name, class_=f"verdict {verdict}"),
-            el("span", " answer ", el("code", a["answer"] if a["answer"] is not None else NONE)),
-            el("span", " " + "; ".join(s for s in small if s), class_="hint"),
-        ),
-        el("pre", a["text"]),
-    )
-
-
-def _block(title: str, text: str) -> Html:
-    return join([el("h4", title), el("pre", text)])
-
-
-def stages(facts: Facts) -> Html:
-    """Time and tokens by stage."""
-    s = facts["stages"]
-    if not s["rows"]:
-        return section("stages", "Time and tokens", gap("the record of the stages", "manifest.json"))
-    total = s["totals"]
-    longest = max((r["seconds"] or 0 for r in s["rows"]), default=0) or 1
-    paid = bool(total["cost_usd"])
-
-    def cost(usd: float | None) -> tuple[str, ...]:
-        return (f"${usd or 0:.2f}",) if paid else ()
-
-    rows = [
-        (
-            r["stage"],
-            _timed(r["seconds"], longest),
-            *(count(r[k]) if r[k] else "" for k in ("prompts", "completions")),
-            *(short(r[k]) if r[k] else "" for k in ("tokens_in", "tokens_out")),
-            *cost(r["cost_usd"]),
-        )
-        for r in s["rows"]
-    ]
-    head = ("stage", "time", "prompts", "completions", "tokens in", "tokens out", *(("cost",) if paid else ()))
-    foot = (
-        "all",
-        duration(total["seconds"]),
-        "",
-        count(total["completions"]),
-        short(total["tokens_in"]),
-        short(total["tokens_out"]),
-        *cost(total["cost_usd"]),
-    )
-    absent = f" Not finished: {', '.join(s['absent'])}." if s["absent"] else ""
-    return section(
-        "stages",
-        "Time and tokens",
-        table("Time and tokens by stage", head, rows, foot=foot),
-        lead=f"{duration(total['seconds'])} in all.{absent}",
-    )
-
-
-def _timed(seconds: float | None, longest: float) -> Html:
-    bar = el("span", style=f"width:{100 * (seconds or 0) / longest:.1f}%", class_="c-base")
-    return el(
-        "span", el("span", bar, class_="track", aria_hidden="true"), el("span", duration(seconds)), class_="timed"
-    )
 
 
 def reproduce(facts: Facts) -> Html:
@@ -220,6 +132,11 @@ def reproduce(facts: Facts) -> Html:
         lead=(
             "In a checkout of teachable, with this page's recipe saved as run.yaml"
             + ("" if facts["seed"] is None else f" (it holds seed {facts['seed']})")
+            + (
+                "; the files and models that it names must be where it says, or elsewhere and the recipe changed"
+                if r["needs_files"]
+                else ""
+            )
             + ". Equal keys mean equal inputs."
         ),
     )

@@ -1,4 +1,4 @@
-"""A run folder in, report.html and report.json out."""
+"""A run folder in; report.html, report.md, report.json and cards out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from teachable.report.cards import write_cards
 from teachable.report.config import ReportConfig
 from teachable.report.facts import gather
 from teachable.report.load import RunReader
+from teachable.report.markdown import report_markdown
 from teachable.report.page import render
 from teachable.store.files import write_json, write_text
 
@@ -18,18 +20,25 @@ FEWEST_CHARS, FEWEST_EXAMPLES, FEWEST_SOLUTIONS = 500, 10, 1
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What was written, its size in bytes, and what the run folder did not have."""
+    """What was written, the page's size in bytes, and what the run folder did not have.
+
+    `cards` are the cards of models and data sets that were written; `kept` are those that stand where one would be
+    written, are somebody's own, and were left as they are.
+    """
 
     html: Path
     json: Path
     n_bytes: int
     missing: tuple[str, ...]
+    markdown: Path
+    cards: tuple[Path, ...] = ()
+    kept: tuple[Path, ...] = ()
 
 
 def build_report(
     run: Path, config: ReportConfig | None = None, *, folders: Mapping[str, str] | None = None
 ) -> ReportFiles:
-    """Write RUN/report.html and RUN/report.json, each whole or not at all.
+    """Write RUN/report.html, RUN/report.md, RUN/report.json and the cards, each whole or not at all.
 
     Stages that have not run are said to be missing, in the page and in the answer; they stop nothing. The
     same run folder on the same machine gives the same bytes: no clock is read. A page that would be larger
@@ -51,15 +60,20 @@ def build_report(
         settings = smaller
         facts = gather(RunReader(Path(run), folders), settings)
         page = render(facts, settings.title)
-    files = ReportFiles(
-        html=Path(run) / "report.html",
-        json=Path(run) / "report.json",
+    html, markdown, json = (Path(run) / f"report.{ending}" for ending in ("html", "md", "json"))
+    write_text(html, page)
+    write_text(markdown, report_markdown(facts))
+    write_json(json, facts)
+    cards = write_cards(RunReader(Path(run), folders), facts)
+    return ReportFiles(
+        html=html,
+        json=json,
         n_bytes=len(page.encode("utf-8")),
         missing=tuple(facts["missing"]),
+        markdown=markdown,
+        cards=cards.written,
+        kept=cards.kept,
     )
-    write_text(files.html, page)
-    write_json(files.json, facts)
-    return files
 
 
 def _smaller(config: ReportConfig) -> ReportConfig | None:

@@ -28,6 +28,11 @@ def tone(name: str) -> str:
     return f"c-{name}" if name in TONES else "c-other"
 
 
+def swatch(name: str) -> Html | None:
+    """The square of an arm's or a zone's colour; None for a name that shares its colour with others."""
+    return el("span", class_=f"key square {tone(name)}", aria_hidden="true") if name in TONES else None
+
+
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers in [low, high], at most about `most`: steps of 1, 2 or 5 times a power of ten."""
     span = high - low

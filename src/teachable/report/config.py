@@ -11,7 +11,11 @@ class ReportConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_examples: int = Field(
-        20, ge=0, le=200, description="prompts shown with their attempts, half of them in and half out; 0 shows none"
+        20,
+        ge=0,
+        le=200,
+        description="prompts shown with their attempts, half of them in and half out, and as many held-out questions "
+        "with each model's answers; 0 shows none",
     )
     max_chars: int = Field(
         2000,

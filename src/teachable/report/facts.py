@@ -1,19 +1,23 @@
 """Everything the page says, as one JSON-able mapping: report.json is this, report.html is drawn from this alone.
 
 Counts come from the Parquet files. Accuracies and their intervals come from evaluate/stats.json, because the
-method that made them is the evaluation's business; every mean is computed again from scores.parquet, and a
-mean that is off by more than `TOLERANCE` is announced on the page instead of being believed.
+method that made them is the evaluation's business; every mean is computed again from scores.parquet (`checking`), and
+one that is off by more than half a point is announced on the page instead of being believed.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from teachable.report.answers import answer_facts
+from teachable.report.checking import COLUMNS, disagreements, task_disagreements, undecided_rate
 from teachable.report.config import ReportConfig
+from teachable.report.costs import cost_facts
+from teachable.report.forgetting import forgetting_facts
 from teachable.report.load import ROLES, RunReader
+from teachable.report.models import Order, model_facts
 from teachable.report.pivots import pivot_facts
 from teachable.report.pool import pass_rate_facts, pool_facts, probing_facts
 from teachable.report.reproduce import private_words, redacted, reproduce_facts, stage_facts
@@ -23,15 +27,15 @@ from teachable.report.tuning import preference_facts
 
 FORMAT = 1
 ARM_ORDER = ("base", "teachable", "random", "mastered", "beyond")
-TOLERANCE = 0.005  # half a point: more than rounding, less than anything a reader would act upon
 Facts = dict[str, Any]
 
 
 def gather(reader: RunReader, config: ReportConfig) -> Facts:
     """All facts of a run. What is missing is an empty value and a line in `missing`."""
     recipe, manifest = reader.recipe, reader.manifest
-    results = result_facts(reader)
-    pool = pool_facts(reader)
+    scores = reader.rows("evaluate", "scores.parquet", COLUMNS)
+    order = arm_order(reader.stats("evaluate"))
+    stages = stage_facts(manifest, reader)
     facts: Facts = {
         "format": FORMAT,
         "name": str(recipe.get("name") or manifest.get("recipe") or reader.run.name),
@@ -39,16 +43,20 @@ def gather(reader: RunReader, config: ReportConfig) -> Facts:
         "seed": recipe.get("seed"),
         "base": str(recipe.get("base") or ""),
         "roles": [role for role in ROLES if reader.expects(role)],
-        **results,
-        **pool,
+        **result_facts(reader, scores, order),
+        "models": model_facts(reader, order),
+        "forgetting": forgetting_facts(reader, order),
+        "answers": answer_facts(reader, config, scores, order),
+        **pool_facts(reader),
         "pass_rates": pass_rate_facts(reader),
         "probing": probing_facts(reader),
-        "training": training_facts(reader, arm_key),
+        "training": training_facts(reader, order),
         "pivots": pivot_facts(reader, config),
         "preferences": preference_facts(reader),
         "examples": sample_facts(reader, config, seed=recipe.get("seed")),
-        "stages": stage_facts(manifest, reader),
-        "reproduce": reproduce_facts(reader.recipe_text, manifest),
+        "stages": stages,
+        "costs": cost_facts(reader, stages["rows"]),
+        "reproduce": reproduce_facts(reader.recipe_text, recipe, manifest),
         "missing": list(reader.missing),
     }
     clean: Facts = redacted(finite(facts), private_words(reader.run))
@@ -66,47 +74,37 @@ def finite(value: Any) -> Any:
     return value
 
 
-def arm_key(arm: str) -> tuple[int, str]:
-    """The order of arms everywhere on the page: base first, then the contract's, then any other by name."""
-    return (ARM_ORDER.index(arm) if arm in ARM_ORDER else len(ARM_ORDER), arm)
+def arm_order(stats: Mapping[str, Any]) -> Callable[[str], tuple[int, str]]:
+    """The order of arms everywhere on the page: base first, then the recipe's, then models as the evaluation has them.
+
+    Args:
+        stats: of the evaluation; arms that it does not name come last, by name.
+    """
+    named = [str(arm["arm"]) for arm in stats.get("arms") or []]
+    places = {arm: place for place, arm in enumerate(dict.fromkeys((*ARM_ORDER, *named)))}
+    return lambda arm: (places.get(arm, len(places)), arm)
 
 
-def result_facts(reader: RunReader) -> Facts:
-    """Verdict, arms, differences, and accuracy by domain and level."""
+def result_facts(reader: RunReader, rows: list[dict[str, Any]], order: Order) -> Facts:
+    """Verdict, arms, differences, and accuracy by domain and level.
+
+    Args:
+        rows: of scores.parquet.
+    """
     stats = reader.stats("evaluate")
-    rows = reader.rows(
-        "evaluate",
-        "scores.parquet",
-        (
-            "model",
-            "arm",
-            "prompt_id",
-            "domain",
-            "level",
-            "n",
-            "n_correct",
-            "n_undecided",
-            "greedy",
-            "majority",
-            "n_tokens",
-        ),
-    )
-    arms = sorted(stats.get("arms") or [], key=lambda a: arm_key(str(a["arm"])))
+    arms = sorted(stats.get("arms") or [], key=lambda a: order(str(a["arm"])))
     comparisons = sorted(
-        stats.get("comparisons") or [], key=lambda c: (arm_key(c["baseline"]), arm_key(c["arm"]), c["metric"])
+        stats.get("comparisons") or [],
+        key=lambda c: (order(c["baseline"]), order(c["arm"]), str(c.get("task") or "")),
     )
     domains = sorted(
-        stats.get("domains") or [], key=lambda d: (str(d["domain"]), int(d.get("level") or 0), arm_key(str(d["arm"])))
+        stats.get("domains") or [], key=lambda d: (str(d["domain"]), int(d.get("level") or 0), order(str(d["arm"])))
     )
     metrics = list(dict.fromkeys(m for a in arms for m in a.get("metrics") or {}))
     verdict = stats.get("verdict") or {}
-    trained = [a["arm"] for a in arms if a["arm"] != "base"]
     return {
         "verdict": verdict,
-        "headline": {
-            "arm": "teachable" if "teachable" in trained else (trained[0] if trained else None),
-            "metric": verdict.get("metric") or (metrics[0] if metrics else None),
-        },
+        "headline": _headline([a["arm"] for a in arms], verdict, metrics),
         "metrics": metrics,
         "arms": arms,
         "comparisons": comparisons,
@@ -114,51 +112,32 @@ def result_facts(reader: RunReader) -> Facts:
         "evaluation": {
             "n_questions": stats.get("n_questions") or len({r["prompt_id"] for r in rows}) or None,
             "n_domains": len({r["domain"] for r in rows}) or None,
+            "n_tasks": len({r["task"] for r in rows if r.get("task")}) or None,
             "n_samples": stats.get("n_samples"),
             "temperature": stats.get("temperature"),
             "n_seeds": max((int(a.get("n_seeds") or 0) for a in arms if a["arm"] != "base"), default=None),
             "undecided_rate": undecided_rate(rows) if rows else stats.get("undecided_rate"),
             "n_models": len({r["model"] for r in rows}) or None,
+            "failed_requests": stats.get("failed_requests"),
         },
-        "notices": disagreements(arms, means(rows)),
+        "notices": disagreements(arms, rows) + task_disagreements(stats.get("by_task") or [], rows),
     }
 
 
-def undecided_rate(rows: list[dict[str, Any]]) -> float | None:
-    """The share of sampled answers that the verifier could not decide."""
-    undecided = sum(r.get("n_undecided") or 0 for r in rows)
-    total = undecided + sum(r.get("n") or 0 for r in rows)
-    return undecided / total if total else None
+def _headline(arms: list[str], verdict: Mapping[str, Any], metrics: list[str]) -> Facts:
+    """The arm that the page is about, what it is set against, and by which metric.
 
-
-def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Arm -> metric -> mean, from the scores: over questions within a model, then over the arm's models.
-
-    A question without a decided answer counts for no metric that it cannot speak to.
+    The taught arm against the base; without a base, the pair of the verdict, else the second model against the first.
     """
-    values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for r in rows:
-        key = (r["arm"], r["model"])
-        if r.get("n"):
-            values[*key, "pass@1"].append(r["n_correct"] / r["n"])
-        for metric, column in (("greedy", "greedy"), ("maj@k", "majority")):
-            if r.get(column) is not None:
-                values[*key, metric].append(float(r[column]))
-    by_arm: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for (arm, _model, metric), numbers in values.items():
-        by_arm[arm][metric].append(sum(numbers) / len(numbers))
-    return {arm: {m: sum(v) / len(v) for m, v in metrics.items()} for arm, metrics in by_arm.items()}
-
-
-def disagreements(arms: list[dict[str, Any]], recomputed: dict[str, dict[str, float]]) -> list[str]:
-    """Where evaluate/stats.json and scores.parquet tell different stories."""
-    found = []
-    for arm in arms:
-        for metric, stated in (arm.get("metrics") or {}).items():
-            mean = recomputed.get(arm["arm"], {}).get("maj@k" if metric.startswith("maj@") else metric)
-            if mean is not None and stated.get("mean") is not None and abs(mean - stated["mean"]) > TOLERANCE:
-                found.append(
-                    f"The evaluation states {100 * stated['mean']:.1f}% {metric} for {arm['arm']}, "
-                    f"but its scores give {100 * mean:.1f}%."
-                )
-    return found
+    others = [arm for arm in arms if arm != "base"]
+    arm = "teachable" if "teachable" in others else others[0] if others else None
+    baseline: str | None = "base"
+    if "base" not in arms and "teachable" not in arms:
+        baseline = verdict.get("baseline") or (arms[0] if len(arms) > 1 else None)
+        rest = [one for one in arms if one != baseline]
+        arm = verdict.get("arm") or (rest[0] if rest else None)
+    return {
+        "arm": arm,
+        "baseline": baseline,
+        "metric": verdict.get("metric") or (metrics[0] if metrics else None),
+    }

@@ -18,6 +18,7 @@ from teachable.store.files import read_json
 
 ROLES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate")
 KINDS = ("pivot", "dpo", "judge_pairs", "judge_dpo")  # these a recipe may lack, or have several of
+MAKERS = ("pretrain", "probe", "select", "sft", *KINDS)  # stages that make a model, or what one is made from
 Row = dict[str, Any]
 
 
@@ -71,18 +72,31 @@ class RunReader:
         found += [kind] if not found and (self.run / kind).is_dir() else []
         return list(dict.fromkeys(found))
 
+    def needs(self, stage: str) -> dict[str, str]:
+        """Role -> the stage that fills it, as the recipe says; nothing where it does not."""
+        listed = self.recipe.get("stages")
+        one = listed.get(stage) if isinstance(listed, dict) else None
+        needs = one.get("needs") if isinstance(one, dict) else None
+        return {str(role): str(name) for role, name in needs.items()} if isinstance(needs, dict) else {}
+
     def expects(self, role: str) -> bool:
         """Whether the role is missed where it is empty.
 
-        It always is, but for runs of the kinds in `KINDS`: a search for pivotal tokens need not evaluate anything, so
-        there only what the run has or its recipe wants is missed.
+        A recipe need not have every stage: a search for pivotal tokens evaluates nothing, and an evaluation of models
+        that are there already trains none. So only what the run has or its recipe lists is missed. Where neither says
+        what the run is for, every role is.
         """
-        if not any(self.stages_of(kind) for kind in KINDS):
+        if not self._listed() and not any(self.stages_of(kind) for kind in KINDS):
             return True
         return (self.run / self.folders[role]).is_dir() or bool(self.stages_of(role))
 
     def path(self, role: str, name: str) -> Path:
         return self.run / self.folders[role] / name
+
+    @property
+    def evaluates_only(self) -> bool:
+        """The run compares models and makes none: `teachable evaluate` wrote it."""
+        return bool(self.stages_of("evaluate")) and not any(map(self.stages_of, MAKERS))
 
     def stats(self, role: str) -> Row:
         """The stage's stats.json, or nothing where the stage has not run."""

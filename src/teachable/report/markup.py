@@ -8,6 +8,7 @@ the two that make text run backwards become U+FFFD, so that a strange sample is 
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterable
 
@@ -65,6 +66,18 @@ def short(value: float | None) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.0f}"
+
+
+def dollars(value: float | None) -> str:
+    """A sum of money, small ones to two digits: $1,204.50, $0.30, $0.0021."""
+    if value is None:
+        return NONE
+    if value <= 0:
+        return "$0"
+    if value < 1e-6:
+        return "<\u00a0$0.000001"
+    decimals = 2 if value >= 1 else max(2, 1 - math.floor(math.log10(value)))
+    return f"${value:,.{decimals}f}"
 
 
 def percent(value: float | None, sign: str = "%") -> str:

@@ -14,7 +14,19 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from teachable.report import account, material, preferences, results, searches
+from teachable.report import (
+    account,
+    bill,
+    contest,
+    domains,
+    material,
+    matrix,
+    paired,
+    preferences,
+    results,
+    searches,
+    sheets,
+)
 from teachable.report.markup import Html, el, esc, join
 
 # Anchor, name, how it is drawn, and the roles of which the run must have or want one; none means that the drawing is
@@ -23,13 +35,16 @@ SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], Html], tuple[str, ...
     ("funnel", "Funnel", material.funnel, ("select", "sft")),
     ("pass-rates", "Pass rates", material.pass_rates, ("probe",)),
     ("pivots", "Pivotal tokens", searches.pivotal_tokens, ()),
-    ("arms", "Arms", results.arms, ("evaluate",)),
-    ("differences", "Differences", results.differences, ("evaluate",)),
-    ("domains", "Domains", results.by_domain, ("evaluate",)),
+    ("models", "Models", contest.models, ("evaluate",)),
+    ("arms", "Side by side", results.arms, ("evaluate",)),
+    ("differences", "Differences", paired.differences, ("evaluate",)),
+    ("domains", "Domains", domains.by_domain, ("evaluate",)),
+    ("forgetting", "Gains and losses", matrix.forgetting, ("evaluate",)),
     ("training", "Training", material.training, ("sft", "pretrain")),
     ("preferences", "Preferences", preferences.preferences, ()),
     ("examples", "Examples", account.examples, ("select",)),
-    ("stages", "Time and tokens", account.stages, ()),
+    ("answers", "Answers", sheets.answers, ("evaluate",)),
+    ("costs", "Cost", bill.costs, ()),
     ("reproduce", "Reproduce", account.reproduce, ()),
 )
 

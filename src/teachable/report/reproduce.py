@@ -28,8 +28,11 @@ PACKAGES = (
     "numpy",
     "pyarrow",
     "reasoning-gym",
+    "math-verify",
+    "lm-eval",
 )
 _HOMES = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\Users\\)[^/\\\s\"'<>:,;]+")
+_PATH = re.compile(r"(?:^|=)[~/]")  # a path that a recipe's field holds, also as NAME=PATH
 _COUNTS = ("seconds", "prompts", "completions", "tokens_in", "tokens_out", "cost_usd")
 
 
@@ -56,16 +59,39 @@ def stage_facts(manifest: Mapping[str, Any], reader: RunReader) -> dict[str, Any
     return {"rows": rows, "absent": absent, "totals": totals}
 
 
-def reproduce_facts(recipe_text: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The commands, the recipe and the environment."""
+def reproduce_facts(recipe_text: str, recipe: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The commands, the recipe and the environment.
+
+    Whatever command made the run, run.yaml holds all that it was told, so one command makes it again. The keys of
+    servers are in no recipe: whoever runs it must have them in the variables that it names.
+    """
+    variables = sorted(set(_named(recipe, "api_key_env")))
     return {
         "commands": [
             "make install",
+            *(f"export {name}=..." for name in variables),
             "teachable run run.yaml --out again",
         ],
+        "needs_files": any(_PATH.search(text) for text in _texts(recipe.get("stages"))),
         "recipe": recipe_text,
         "environment": manifest.get("environment") or environment(),
     }
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text in a recipe."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [value] if isinstance(value, str) else [text for one in inner for text in _texts(one)]
+
+
+def _named(value: Any, field: str) -> list[str]:
+    """The values of a field wherever it stands in a recipe."""
+    if isinstance(value, Mapping):
+        own = [str(value[field])] if value.get(field) else []
+        return own + [one for inner in value.values() for one in _named(inner, field)]
+    if isinstance(value, list | tuple):
+        return [one for inner in value for one in _named(inner, field)]
+    return []
 
 
 def environment() -> dict[str, str]:
@@ -95,6 +121,8 @@ def redacted(value: Any, words: Sequence[tuple[str, str]]) -> Any:
     """The same value with private paths taken out of every text in it, keys included."""
     if isinstance(value, str):
         for old, new in words:
+            if old not in value:  # nearly always, and asked of every text of the report
+                continue
             # Only whole path components: /srv/run must not eat the start of /srv/runs.
             escaped = new.replace("\\", r"\\")  # what re.sub would read as a group
             value = re.sub(rf"{re.escape(old)}(?![\w.-])", escaped, value)
