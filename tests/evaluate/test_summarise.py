@@ -116,6 +116,28 @@ def test_models_beside_a_run_do_not_take_its_verdict() -> None:
     assert {one["arm"] for one in stats["domain_comparisons"]} == {"teachable", "random", "large"}
 
 
+def test_a_run_is_judged_on_its_own_questions_and_benchmarks_stand_by_task() -> None:
+    luck = np.random.default_rng(7)
+    gain = np.where(np.arange(80) % 2, 0.0, 0.4)  # on even questions alone
+    rates = {"base": np.full(80, 0.3), "teachable": 0.3 + gain, "random": np.full(80, 0.3)}
+    rows = planted(rates, luck)
+    for one in rows:
+        one["task"] = "heldout" if one["task"] == "even" else "gsm8k"
+    stats = summarise(rows, CONFIG, budget_tokens=500)
+    told = stats["verdict"]
+    assert told["sentence"].startswith(
+        "On the run's own held-out questions, at the same 500 training tokens, teaching "
+    )
+    assert (told["task"], told["outcome"]) == ("heldout", "better")
+    means = {
+        one["arm"]: one["mean"] for one in stats["by_task"] if (one["task"], one["metric"]) == ("heldout", "pass@1")
+    }
+    assert told["diff"] == pytest.approx(means["teachable"] - means["random"])
+    assert f"{means['teachable']:.1%} against {means['random']:.1%}" in told["sentence"]
+    least = next(one for one in stats["power_by_task"] if one["task"] == "heldout")
+    assert stats["power"]["smallest_detectable"] == least["smallest_detectable"]
+
+
 def test_a_task_has_means_differences_and_power_of_its_own() -> None:
     luck = np.random.default_rng(4)
     rates = {"a": np.full(60, 0.4), "b": np.where(np.arange(60) % 2, 0.9, 0.4)}

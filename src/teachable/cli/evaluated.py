@@ -104,7 +104,8 @@ def _ending(stats: Mapping[str, Any], out: Path, up_to_date: bool) -> str:
     cost = f", ${dollars:,.{2 if dollars >= 1 else 4}f}" if dollars else ""
     how = "everything is up to date" if up_to_date else f"{stats['n_models']:,} models in {duration(stats['seconds'])}"
     tokens = stats["tokens"] + judging.get("tokens", 0)
-    files = f"{', '.join(_SCORES)} in {out / 'evaluate'}"
+    page = out / "report.html"
+    files = f"{', '.join(_SCORES)} in {out / 'evaluate'}" + (f"; report: {page}" if page.is_file() else "")
     lines.append(
         f"evaluate: {how}, {stats['n_questions']:,} questions, {n:,} completions, {tokens:,} tokens{cost}; {files}"
     )

@@ -19,7 +19,7 @@ from teachable.errors import TeachableError
 if TYPE_CHECKING:
     from teachable.recipe.config import Recipe
 
-NAME = "evaluate"
+NAME, REPORT = "evaluate", "report"
 _TASK = "NAME, NAME=PATH, gym:FAMILY, lm_eval:NAME, or a file of your own prompts"
 _SETTABLE = (
     "evaluate.FIELD, tasks.FIELD, model.FIELD of every MODEL, model1.FIELD of the first, judge.FIELD, resources.FIELD"
@@ -123,6 +123,7 @@ def recipe_of(
         _refuse_nothing(models, tasks)
         below = Source({"name": NAME, "stages": {}, **_sampled(engines[0])}, {}, "teachable evaluate")
         stages["tasks"] |= {"source": "none", "benchmarks": list(tasks)}
+        stages[REPORT] = {}
     elif tasks:
         raise TeachableError(
             f"the recipe {below.document.get('name')!r} has questions of its own",
@@ -131,7 +132,7 @@ def recipe_of(
         )
     if not isinstance(below.document.get("stages"), dict):
         raise TeachableError("a recipe lists at least one stage", where=below.where("stages"))
-    listed = {stage: values for stage, values in stages.items() if values or stage == NAME}
+    listed = {stage: values for stage, values in stages.items() if values or stage in (NAME, REPORT)}
     places = {f"stages.{stage}.{field}": COMMAND_LINE for stage, values in listed.items() for field in values}
     layer: dict[str, Any] = {"stages": listed} | ({} if seed is None else {"seed": seed})
     folder = path.resolve().parent if path is not None else Path.cwd()
@@ -186,6 +187,11 @@ def _engines(
 # ---- the work ----
 
 
+def _last(asked: Recipe) -> str:
+    """The stage to stop after: the report in this command's own folder, the evaluation in another recipe's run."""
+    return REPORT if asked.name == NAME else NAME
+
+
 def _plan(asked: Recipe, out: Path, *, as_json: bool) -> None:
     """What would be asked, and what it would cost."""
     from teachable.cli import wiring
@@ -194,7 +200,7 @@ def _plan(asked: Recipe, out: Path, *, as_json: bool) -> None:
     from teachable.recipe.plan import make_plan
     from teachable.store.manifest import RunFolder
 
-    plan = make_plan(asked, RunFolder(out), wiring.kinds(), until=NAME)
+    plan = make_plan(asked, RunFolder(out), wiring.kinds(), until=_last(asked))
     if as_json:
         print_json(plan.document())
     else:
@@ -215,7 +221,7 @@ def _run(asked: Recipe, out: Path, limits: Any, *, as_json: bool) -> None:
     around, watcher = watching()
     with around:
         done = run_recipe(
-            asked, RunFolder(out), wiring.kinds(), wiring.runner_for, watcher, until=NAME,
+            asked, RunFolder(out), wiring.kinds(), wiring.runner_for, watcher, until=_last(asked),
             start=NAME if again else None, limits=limits,
         )  # fmt: skip
     stats = read_json(path)

@@ -13,6 +13,7 @@ from typing import Any
 
 from teachable.evaluate.config import EvaluateConfig
 from teachable.evaluate.differences import by_domain, compared, pairs_of, power, trained_arms
+from teachable.evaluate.score import HELD_OUT
 from teachable.evaluate.tables import BASE, GREEDY, MAJORITY, PASS, SCORE, Row, Tables, metrics_of
 from teachable.evaluate.verdict import main_pair, verdict
 from teachable.stats import Interval
@@ -44,17 +45,20 @@ def summarise(
     comparisons = compared(tables, pairs_of(tables.arms, beside), metrics)
     n_decided = sum(row["n"] for row in rows)
     n_undecided = sum(row["n_undecided"] for row in rows)
-    arms = [
-        {
-            "arm": arm,
-            "n_seeds": len(tables.seeds[arm]),
-            "metrics": {m: _mean(found) for m in metrics if (found := tables.mean(arm, m)).n},
-        }
-        for arm in tables.arms
-    ]
+    arms = _arms(tables, metrics)
     trained = trained_arms(tables.arms, beside)
-    told = verdict(arms, comparisons, budget_tokens, beside=beside, metric=headline, n_questions=len(tables.questions))
-    pair = main_pair(told, comparisons, headline)
+    # A run's verdict is on what it was made for; benchmarks that it was evaluated on beside that stand by task.
+    own = HELD_OUT if trained and HELD_OUT in tables.tasks and len(tables.tasks) > 1 else ""
+    told = verdict(
+        _arms(tables, [headline], own) if own else arms,
+        comparisons,
+        budget_tokens,
+        beside=beside,
+        metric=headline,
+        n_questions=len(tables.questions),
+        task=own,
+    )
+    pair = main_pair(told, comparisons)
     baseline = BASE if BASE in tables.arms else tables.arms[0] if tables.arms else BASE
     return {
         "n_questions": len(tables.questions),
@@ -70,7 +74,7 @@ def summarise(
         "comparisons": comparisons,
         "domain_comparisons": by_domain(tables, baseline, headline) if tables.arms else [],
         "verdict": told,
-        "power": power(_of(comparisons, pair, headline, "")),
+        "power": power(_of(comparisons, pair, headline, own)),
         "power_by_task": [
             {"task": task, **least}
             for task in tables.tasks
@@ -82,6 +86,19 @@ def summarise(
         "prompt_tokens": sum(row["n_prompt_tokens"] for row in rows),
         "cost_usd": round(sum(row["cost_usd"] for row in rows), 6),
     }
+
+
+def _arms(tables: Tables, metrics: Sequence[str], task: str = "") -> list[dict[str, Any]]:
+    """Means by arm and metric, over the questions of a task; over all of them where it is empty."""
+    keep = tables.of_task(task)
+    return [
+        {
+            "arm": arm,
+            "n_seeds": len(tables.seeds[arm]),
+            "metrics": {m: _mean(found) for m in metrics if (found := tables.mean(arm, m, keep)).n},
+        }
+        for arm in tables.arms
+    ]
 
 
 def per_question(rows: Sequence[Row]) -> dict[str, float | None]:

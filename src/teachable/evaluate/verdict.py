@@ -42,42 +42,47 @@ def verdict(
     beside: Sequence[str] = (),
     metric: str = PASS,
     n_questions: int = 0,
+    task: str = "",
 ) -> dict[str, Any]:
     """The verdict on `teachable` against `random`; against the base, or of another arm, where that is all there is.
 
     Where nothing was trained it is on the models: the best of them against the runner-up.
 
     Args:
-        arms: means by arm and metric, as in evaluate/stats.json.
+        arms: means by arm and metric, as in evaluate/stats.json, over the questions that the verdict is on.
         comparisons: paired differences, as there.
         budget_tokens: training tokens of each arm, or None where unknown.
         beside: the arms that are models beside the run's own.
         metric: what the verdict is on.
         n_questions: that were asked, for the sentence on models.
+        task: which comparisons count: those of this task; "" for those over all questions.
     """
     mean_of = {arm["arm"]: arm["metrics"][metric]["mean"] for arm in arms if metric in arm["metrics"]}
-    found = {(c["arm"], c["baseline"]): c for c in comparisons if c["metric"] == metric and not c.get("task")}
+    found = {(c["arm"], c["baseline"]): c for c in comparisons if c["metric"] == metric and c.get("task", "") == task}
     trained = trained_arms([arm["arm"] for arm in arms], beside)
     own = [pair for pair in (*_CONTRASTS, *found) if pair in found and not {*pair} & {*beside}]
     if own and trained:
-        told = _on_arms(own[0], found[own[0]], mean_of, budget_tokens)
+        told = _on_arms(
+            own[0], found[own[0]], mean_of, budget_tokens, "On the run's own held-out questions, " if task else ""
+        )
     elif len(mean_of) > 1 and found:
         told = _on_models(mean_of, found, n_questions)
     else:
         told = {"sentence": _nothing_to_compare(mean_of), "outcome": "no difference"}
         told |= dict.fromkeys(("diff", "low", "high"))
-    return {**told, "metric": metric}
+    return {**told, "metric": metric, "task": task}
 
 
-def main_pair(told: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]], metric: str) -> Pair | None:
+def main_pair(told: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]]) -> Pair | None:
     """The comparison that the verdict rests on, as (arm, baseline) of `comparisons`; None where there is none."""
-    known = [(c["arm"], c["baseline"]) for c in comparisons if c["metric"] == metric and not c["task"]]
+    wanted = told["metric"], told["task"]
+    known = [(c["arm"], c["baseline"]) for c in comparisons if (c["metric"], c["task"]) == wanted]
     pair = (told.get("arm", ""), told.get("baseline", ""))
     return next((one for one in (pair, pair[::-1]) if one in known), None)
 
 
 def _on_arms(
-    pair: Pair, chosen: Mapping[str, Any], mean_of: Mapping[str, float], budget_tokens: int | None
+    pair: Pair, chosen: Mapping[str, Any], mean_of: Mapping[str, float], budget_tokens: int | None, where: str
 ) -> dict[str, Any]:
     arm, baseline = pair
     outcome = outcome_of(chosen["low"], chosen["high"])
@@ -85,6 +90,7 @@ def _on_arms(
     opening = f"At the same {tokens}, "
     if baseline == BASE:  # which was taught nothing
         opening = f"With {tokens}, " if budget_tokens else ""
+    opening = where + (opening[:1].lower() + opening[1:] if where else opening)
     name, other = _NAMES.get(arm, arm), _NAMES.get(baseline, baseline)
     sentence = (
         f"{opening}{name} scored {mean_of[arm]:.1%} against {mean_of[baseline]:.1%} for {other}: "

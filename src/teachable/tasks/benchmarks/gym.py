@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from typing import Any
 
 from teachable.errors import TeachableError
@@ -85,7 +86,8 @@ def load_gym(family: str, *, seed: int, limit: int | None) -> Benchmark:
 
 
 def _version() -> str:
-    return str(getattr(require_reasoning_gym(), "__version__", "of an unknown version"))
+    require_reasoning_gym()
+    return metadata.version("reasoning-gym")  # the package's own `__version__` lags behind
 
 
 def _taught(name: str, family: str, seed: int, wanted: int) -> Iterator[Prompt]:

@@ -158,6 +158,7 @@ def _prompts(one: _Built, label: str, form: Form, tasks: Tasks, origin: str) -> 
             messages = _messages(one, doc, form, where)
             meta: dict[str, Any] = {
                 "benchmark": label,
+                "bare_question": str(one.task.doc_to_text(doc)),  # without the worked examples before it
                 "stop": list(stop),
                 "max_tokens": max_tokens,
                 "lm_eval": {
