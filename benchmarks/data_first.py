@@ -103,7 +103,7 @@ def prepare(job: tuple[Path, int]) -> None:
     write_records(home / "solutions.parquet", tasks.solutions)
     write_records(home / "estimates.parquet", found.estimates)
     write_records(home / "heldout.parquet", heldout)
-    rows = asyncio.run(score_model("base", "base", seed, heldout, engine=engine, config=how["evaluate"]))
+    rows = asyncio.run(score_model("base", "base", seed, heldout, engine=engine, config=how["evaluate"])).rows
     zones = Counter(e.zone for e in found.estimates)
     facts = {"path": str(base.path), "zones": dict(zones), "probed_tokens": found.tokens, "scores": rows}
     write_json(home / "done.json", {**facts, "seconds": round(time.monotonic() - started, 1)})
@@ -154,7 +154,7 @@ def train_and_score(job: Job) -> None:
     )
     heldout = read_records(home / "heldout.parquet", Prompt)
     engine = TransformersEngine(model, dtype="float32")
-    rows = asyncio.run(score_model(job.arm, job.arm, job.seed, heldout, engine=engine, config=how["evaluate"]))
+    rows = asyncio.run(score_model(job.arm, job.arm, job.seed, heldout, engine=engine, config=how["evaluate"])).rows
     arm = chosen.stats["arms"][0]
     facts = {"n_tokens": result.n_tokens, "n_unique": arm["n_unique"], "n_epochs": arm["n_epochs"]}
     for file in model.iterdir():

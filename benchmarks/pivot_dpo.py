@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 
 from teachable.engines.local import TransformersEngine
 from teachable.evaluate import EvaluateConfig, score_model
-from teachable.evaluate.summarise import value
+from teachable.evaluate.tables import value
 from teachable.pivot import PivotConfig, search
 from teachable.pivot.preferences import preferences
 from teachable.recipe.config import Resources
@@ -301,7 +301,8 @@ def tune_and_score(job: Job) -> None:
             "seconds": round(result.seconds, 1),
         }
     questions = read_records(job.folder / f"{job.split}.parquet", Prompt)
-    scores = asyncio.run(score_model(job.name, job.arm, job.seed, questions, engine=engine_of(model), config=EVALUATE))
+    asked = score_model(job.name, job.arm, job.seed, questions, engine=engine_of(model), config=EVALUATE)
+    scores = asyncio.run(asked).rows
     write_json(job.record, {**{k: v for k, v in asdict(job).items() if k != "folder"}, **facts, "scores": scores})
 
 

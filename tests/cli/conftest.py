@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 TOY = Path(__file__).with_name("toy.py")
 TEXT = "name: toy\nseed: 3\nstages:\n  numbers: {n: 12}\n  total:\n"
@@ -60,3 +62,12 @@ def teachable(tmp_path: Path) -> Command:
         return finish(start(list(arguments), tmp_path, *flags, program=["-m", "teachable"]))
 
     return run
+
+
+@pytest.fixture
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
+    """The command without a process of its own, which is ten times as quick; it works in the temporary folder."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+    yield CliRunner()
+    signal.signal(signal.SIGTERM, before)

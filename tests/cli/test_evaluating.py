@@ -32,15 +32,6 @@ URL = "http://127.0.0.1:1/v1"
 Servers = tuple[FaultyServer, FaultyServer]
 
 
-@pytest.fixture
-def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
-    """The command without a process of its own, which is ten times as quick; it works in the temporary folder."""
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-    yield CliRunner()
-    signal.signal(signal.SIGTERM, before)
-
-
 def adds(accuracy: float) -> Callable[[dict[str, Any], random.Random], str]:
     def answer(body: dict[str, Any], luck: random.Random) -> str:
         right = SUMS[body["messages"][-1]["content"]]
@@ -126,7 +117,7 @@ def test_models_are_compared_and_the_numbers_are_those_of_the_files(
     assert [line.split()[4] for line in told] == [f"{100 * c['diff']:+.1f}" for c in compared]
     assert any(line.startswith("This test set can't tell apart models closer than ") for line in lines)
     assert stats["verdict"]["sentence"] in lines
-    assert lines[-1].endswith("scores.parquet, attempts.parquet, stats.json in o/evaluate")
+    assert lines[-1].endswith("scores.parquet, attempts.parquet, stats.json in o/evaluate; report: o/report.html")
     asked = n_asked(servers)
     again = in_process.invoke(app, asking(servers, "o", *more))
     assert "evaluate: everything is up to date" in again.stdout.splitlines()[-1]
@@ -171,7 +162,7 @@ def test_a_dry_run_says_what_it_would_cost_and_the_written_recipe_can_be_planned
     assert not (tmp_path / "o").exists() and n_asked(servers) == [0, 0]
     assert in_process.invoke(app, asking(servers, "o", *priced)).exit_code == 0
     planned = json.loads(in_process.invoke(app, ["plan", "o/run.yaml", "--out", "o", "--json"]).stdout)
-    assert [stage["action"] for stage in planned["stages"]] == ["cached", "cached"]
+    assert [stage["action"] for stage in planned["stages"]] == ["cached"] * 3
     planned = json.loads(in_process.invoke(app, ["plan", "o/run.yaml", "--out", "other", "--json"]).stdout)
     assert planned["total"]["completions"] == 2 * N * 3
 

@@ -29,15 +29,6 @@ TABLES = ("preferences.parquet", "responses.parquet", "comparisons.parquet")
 
 
 @pytest.fixture
-def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
-    """The command without a process of its own, which is ten times as quick; it works in the temporary folder."""
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-    yield CliRunner()
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.fixture
 def world(tmp_path: Path) -> Iterator[tuple[FaultyServer, FaultyServer, FaultyServer]]:
     """A file of prompts; a good author, a bad one, and a judge, whose answers depend on the request alone."""
     rows = [{"id": f"p{i}", "prompt": f"Question {i}?"} for i in range(N_PROMPTS)]

@@ -202,4 +202,4 @@ def test_a_report_of_a_run_that_is_under_way_shows_what_is_there(run: Path, teac
     result = teachable("report", "run", "--json")
     assert result.returncode == 0, result.stderr
     assert (run / "report.html").stat().st_size > 1000
-    assert "sft/runs.parquet" in json.loads(result.stdout)["missing"]
+    assert "evaluate/stats.json" in json.loads(result.stdout)["missing"]

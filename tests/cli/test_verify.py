@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,6 @@ PROGRAMS: list[dict[str, Any]] = [  # each takes a while and is a program of its
     }
     for i in range(N_PROGRAMS)
 ]
-
-
-@pytest.fixture
-def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
-    """The command without a process of its own, which is ten times as quick; it works in the temporary folder."""
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-    yield CliRunner()
-    signal.signal(signal.SIGTERM, before)
 
 
 def write(folder: Path, rows: list[dict[str, Any]], name: str = "answers.jsonl") -> None:

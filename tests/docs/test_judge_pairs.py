@@ -70,5 +70,5 @@ def test_the_recipe_loads(tmp_path: Path) -> None:
     recipe = load_recipe(tmp_path / "recipe.yaml", kinds=STAGE_KINDS)
     config = json.loads(recipe.stage("judge_pairs").config.model_dump_json())
     assert config["engines"][0]["model"] == "large" and config["judge"]["model"] == "judge"
-    assert recipe.stage("judge_dpo").needs == {"preferences": "judge_pairs", "base": "dpo"}
+    assert recipe.stage("judge_dpo").needs == {"preferences": "judge_pairs", "base": "dpo", "heldout": "tasks"}
     assert recipe.stage("judge_pairs").needs == {"prompts": "tasks", "base": "dpo"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.report.browsers import overflowing, violations
 
 from teachable.report import build_report
 from teachable.store.files import read_json
@@ -108,16 +108,7 @@ def test_a_drop_is_marked_by_word_and_sign_and_ground(browser: Browser, report: 
 def test_nothing_overflows_sideways(browser: Browser, report: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 740})
     page.goto(report.as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    out = page.evaluate(
-        """(width) => [...document.querySelectorAll('body *')]
-            .filter((e) => !e.closest('.scroll, .skip') && !(e instanceof SVGElement && e.tagName !== 'svg'))
-            .filter((e) => e.getClientRects().length && e.getBoundingClientRect().right > width + 0.5)
-            .map((e) => e.outerHTML.slice(0, 120))""",
-        width,
-    )
-    assert out == []
+    assert overflowing(page, width) == []
     page.close()
 
 
@@ -156,16 +147,11 @@ def test_headings_go_down_one_step_at_a_time(page: Page) -> None:
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1200)])
 def test_axe_finds_nothing(browser: Browser, report: Path, scheme: str, width: int) -> None:
-    if importlib.util.find_spec("axe_playwright_python") is None:
-        pytest.skip("axe-playwright-python is not installed: accessibility is not tested")
-    from axe_playwright_python.sync_playwright import Axe
-
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(report.as_uri())
     page.evaluate(
         "[...document.querySelectorAll('.more, #answer-list > li:nth-child(-n+2) > details')]"
         ".forEach((d) => { d.open = true; })"
     )
-    found = Axe().run(page).response["violations"]
-    assert [(v["id"], v["impact"], v["nodes"][0]["html"][:200]) for v in found] == []
+    assert violations(page) == []
     page.close()

@@ -12,6 +12,13 @@ import pytest
 from teachable.store.files import write_rows
 
 WriteFile = Callable[..., Path]
+TOPICS = ("rivers of Africa", "the moons of Jupiter", "how bread rises", "chess openings", "the tides", "copper wire")
+VERBS = ("Describe", "Explain", "Summarise", "Question", "Defend", "Compare")
+# Thirty-six prompts that have little in common but their writer.
+MANY = [
+    {"prompt": f"{verb} {topic}, item {i * 977 % 613}", "answer": str(i)}
+    for i, (verb, topic) in enumerate((verb, topic) for verb in VERBS for topic in TOPICS)
+]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.tasks.conftest import WriteFile
+from tests.tasks.conftest import MANY, WriteFile
 
 from teachable.errors import TeachableError
 from teachable.recipe.packaged import STARTER
@@ -28,13 +28,6 @@ from teachable.tasks.load import MAX_PROMPT_CHARS, load_tasks, read_prompts
 
 GOOD = {"prompt": "What is 1 + 1?", "answer": "2"}
 CHAT = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is 1 + 1?"}]
-TOPICS = ("rivers of Africa", "the moons of Jupiter", "how bread rises", "chess openings", "the tides", "copper wire")
-VERBS = ("Describe", "Explain", "Summarise", "Question", "Defend", "Compare")
-# Thirty-six prompts that have little in common but their writer.
-MANY = [
-    {"prompt": f"{verb} {topic}, item {i * 977 % 613}", "answer": str(i)}
-    for i, (verb, topic) in enumerate((verb, topic) for verb in VERBS for topic in TOPICS)
-]
 
 
 def load(path: Path, **config: Any) -> TaskSet:

@@ -8,20 +8,13 @@ import string
 from pathlib import Path
 from typing import Any
 
-from tests.tasks.conftest import WriteFile
+from tests.tasks.conftest import MANY, WriteFile
 
 from teachable.tasks.build import TaskSet
 from teachable.tasks.config import TasksConfig
 from teachable.tasks.load import load_tasks
 
 GOOD = {"prompt": "What is 1 + 1?", "answer": "2"}
-TOPICS = ("rivers of Africa", "the moons of Jupiter", "how bread rises", "chess openings", "the tides", "copper wire")
-VERBS = ("Describe", "Explain", "Summarise", "Question", "Defend", "Compare")
-# Thirty-six prompts that have little in common but their writer.
-MANY = [
-    {"prompt": f"{verb} {topic}, item {i * 977 % 613}", "answer": str(i)}
-    for i, (verb, topic) in enumerate((verb, topic) for verb in VERBS for topic in TOPICS)
-]
 
 
 def load(path: Path, **config: Any) -> TaskSet:

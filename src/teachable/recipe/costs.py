@@ -6,9 +6,10 @@ longest; a plan is a guide for whether to start, and the manifest tells afterwar
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -106,6 +107,19 @@ def probe(given: ForecastInput) -> Forecast:
     )
 
 
+def _summed(n_prompts: int, parts: Sequence[Forecast], produces: Mapping[str, Any] | None = None) -> Forecast:
+    """What several engines' parts cost together, for the same prompts."""
+    return Forecast(
+        prompts=n_prompts,
+        completions=sum(one.completions for one in parts),
+        tokens=sum(one.tokens for one in parts),
+        disk_bytes=sum(one.disk_bytes for one in parts),
+        seconds=sum(one.seconds for one in parts),
+        cost_usd=sum(one.cost_usd for one in parts),
+        produces=produces or {},
+    )
+
+
 def _sampling(
     n_prompts: int,
     n_completions: int,
@@ -187,15 +201,7 @@ def judge_pairs(given: ForecastInput) -> Forecast:
     n_questions = n * (k if config.mode == "pointwise" else k * (k - 1))
     judge = config.judge or given.engine
     parts.append(_judging(n_questions, config, given, judge))
-    return Forecast(
-        prompts=n,
-        completions=sum(one.completions for one in parts),
-        tokens=sum(one.tokens for one in parts),
-        disk_bytes=sum(one.disk_bytes for one in parts),
-        seconds=sum(one.seconds for one in parts),
-        cost_usd=sum(one.cost_usd for one in parts),
-        produces={"n_pairs": round(n * FRAC_JUDGED_TO_PAIRS) if k > 1 else 0},
-    )
+    return _summed(n, parts, {"n_pairs": round(n * FRAC_JUDGED_TO_PAIRS) if k > 1 else 0})
 
 
 def _judging(n_questions: int, config: JudgePairsConfig, given: ForecastInput, judge: EngineConfig) -> Forecast:
@@ -236,14 +242,7 @@ def evaluate(given: ForecastInput) -> Forecast:
     if config.judge is not None:
         n_replies = _n_judged(given, n) * config.n_answers * (n_own + len(config.beside)) * config.votes
         parts.append(_replies(n_replies, config.votes, config.judge_max_tokens, config.judge))
-    return Forecast(
-        prompts=n,
-        completions=sum(one.completions for one in parts),
-        tokens=sum(one.tokens for one in parts),
-        disk_bytes=sum(one.disk_bytes for one in parts),
-        seconds=sum(one.seconds for one in parts),
-        cost_usd=sum(one.cost_usd for one in parts),
-    )
+    return _summed(n, parts)
 
 
 def _n_judged(given: ForecastInput, n_questions: int) -> int:

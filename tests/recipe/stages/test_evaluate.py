@@ -101,7 +101,7 @@ def test_a_folder_a_server_and_a_table_answer_the_same_questions(
     watch = Watch()
     assert ran(path, watch=watch).ran == ("tasks", "evaluate")
     stats, scores, attempts = results(tmp_path / "run")
-    assert [one["arm"] for one in stats["models"]] == ["tiny0", "good", "coin"]
+    assert [one["arm"] for one in stats["models"]] == [tiny_model.name, "good", "coin"]
     assert list(scores[0]) == SCORES.names and list(attempts[0]) == ATTEMPTS.names
     assert len(scores) == 3 * N and len(attempts) == 3 * N * 4
     assert Counter(row["sample"] for row in attempts) == dict.fromkeys((-1, 0, 1, 2), 3 * N)
@@ -113,7 +113,7 @@ def test_a_folder_a_server_and_a_table_answer_the_same_questions(
         assert row["n_tokens"] == sum(one["n_tokens"] for one in mine)
         assert (row["task"], row["arm"], row["seed"]) == ("sums", model, 0)
     means = {arm["arm"]: arm["metrics"]["pass@1"]["mean"] for arm in stats["arms"]}
-    assert means["tiny0"] < 0.2 < means["coin"] < 0.75 < means["good"]
+    assert means[tiny_model.name] < 0.2 < means["coin"] < 0.75 < means["good"]
     # What the server counted is what a question took.
     asked, told = servers[0].asked, next(one for one in stats["models"] if one["arm"] == "good")
     n_in, n_out = (
@@ -281,11 +281,13 @@ def test_models_stand_beside_the_base_and_the_trained_ones(
     path = recipe(tmp_path, {**needs, "beside": [at(servers[0])]}, **stages)
     ran(path, base=str(tiny_model))
     stats, scores, _ = results(tmp_path / "run")
-    assert [(one["arm"], one["n_seeds"]) for one in stats["models"]] == [("base", 1), ("tiny0", 1), ("good", 1)]
+    assert [(one["arm"], one["n_seeds"]) for one in stats["models"]] == [("base", 1), (tiny_model.name, 1), ("good", 1)]
     pairs = {(c["arm"], c["baseline"]) for c in stats["comparisons"]}
-    assert pairs == {("tiny0", "base"), ("good", "base"), ("good", "tiny0")}
+    assert pairs == {(tiny_model.name, "base"), ("good", "base"), ("good", tiny_model.name)}
     mine = [{**row, "model": "", "arm": ""} for row in scores if row["arm"] == "base"]
-    assert mine == [{**row, "model": "", "arm": ""} for row in scores if row["arm"] == "tiny0"]  # the same model
+    assert mine == [
+        {**row, "model": "", "arm": ""} for row in scores if row["arm"] == tiny_model.name
+    ]  # the same model
     taken = recipe(tmp_path, {**needs, "beside": [at(servers[0])], "labels": ["base"]}, **stages)
     with pytest.raises(TeachableError, match=r"the model 'base' has the name of another model of this run"):
         ran(taken, base=str(tiny_model))
