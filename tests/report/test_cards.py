@@ -19,8 +19,8 @@ from teachable.recipe.config import Resources
 from teachable.recipe.spec import StageContext
 from teachable.recipe.stages.report import run as run_stage
 from teachable.report import ReportConfig, ReportFiles, build_report
-from teachable.report.cards import CARD, may_write
-from teachable.report.cardsource import hub_data
+from teachable.report.cards.source import hub_data
+from teachable.report.cards.write import CARD, may_write
 from teachable.store.digest import model_digest
 from teachable.store.files import read_json, read_rows, write_json, write_rows
 from teachable.store.manifest import RunFolder, StageEntry

@@ -10,7 +10,7 @@ import pytest
 from tests.report.test_cards import CARD, code_of, head_of
 
 from teachable.report import build_report
-from teachable.report.datacolumns import COLUMNS, shape_of
+from teachable.report.cards.columns import COLUMNS, shape_of
 from teachable.store.files import read_json, read_rows, write_json, write_rows
 
 

@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from teachable.report import ReportConfig, build_report
-from teachable.report.markdown import report_markdown
-from teachable.report.markdown_text import bar, code, columns, fence, front_matter, one_line, table, text
+from teachable.report.markdown.page import report_markdown
+from teachable.report.markdown.text import bar, code, columns, fence, front_matter, one_line, table, text
 from teachable.store.files import read_json, read_rows, write_json, write_rows
 
 STAGES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate")

@@ -19,11 +19,11 @@ from tests.report.searches import ATTACK, add_search, add_tuning, list_stage, pi
 
 from teachable.pivot import Alternative
 from teachable.report import ReportConfig, build_report
-from teachable.report.load import RunReader
-from teachable.report.pivots import TOKENS_SHOWN
-from teachable.report.searches import pivotal_tokens
-from teachable.report.solutions import solution
-from teachable.report.tokens import effects, solution_facts, strength, visible
+from teachable.report.drawing.searches import pivotal_tokens
+from teachable.report.drawing.solutions import solution
+from teachable.report.gathering.load import RunReader
+from teachable.report.gathering.pivots import TOKENS_SHOWN
+from teachable.report.gathering.tokens import effects, solution_facts, strength, visible
 from teachable.store.files import read_json, read_rows, write_json, write_rows, write_text
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def recipe_of(
     sets: Sequence[str] = (),
     seed: int | None = None,
 ) -> Recipe:
-    """The recipe that the options stand for: a run's own with the options laid over it, or one of two stages.
+    """The recipe that the options stand for: a run's own with the options laid over it, or one of three stages.
 
     Args:
         out: the run folder. Where it holds the run of a recipe that does more than evaluate, MODELs are asked beside

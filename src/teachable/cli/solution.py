@@ -22,7 +22,16 @@ from rich.text import Text
 from teachable.cli.curve import curve_lines
 from teachable.errors import TeachableError
 from teachable.records import Prompt, from_row
-from teachable.report.tokens import BAND_SDS, LEVELS, NEWLINE, effects, solution_facts, solution_key, strength, visible
+from teachable.report.gathering.tokens import (
+    BAND_SDS,
+    LEVELS,
+    NEWLINE,
+    effects,
+    solution_facts,
+    solution_key,
+    strength,
+    visible,
+)
 from teachable.store.files import read_rows
 from teachable.store.manifest import RunFolder
 

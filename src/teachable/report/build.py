@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from teachable.report.cards import write_cards
+from teachable.report.cards.write import write_cards
 from teachable.report.config import ReportConfig
 from teachable.report.facts import gather
-from teachable.report.load import RunReader
-from teachable.report.markdown import report_markdown
+from teachable.report.gathering.load import RunReader
+from teachable.report.markdown.page import report_markdown
 from teachable.report.page import render
 from teachable.store.files import write_json, write_text
 

@@ -11,19 +11,19 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from teachable.report.answers import answer_facts
-from teachable.report.checking import COLUMNS, disagreements, task_disagreements, undecided_rate
 from teachable.report.config import ReportConfig
-from teachable.report.costs import cost_facts
-from teachable.report.forgetting import forgetting_facts
-from teachable.report.load import ROLES, RunReader
-from teachable.report.models import Order, model_facts
-from teachable.report.pivots import pivot_facts
-from teachable.report.pool import pass_rate_facts, pool_facts, probing_facts
-from teachable.report.reproduce import private_words, redacted, reproduce_facts, stage_facts
-from teachable.report.samples import sample_facts
-from teachable.report.training import training_facts
-from teachable.report.tuning import preference_facts
+from teachable.report.gathering.answers import answer_facts
+from teachable.report.gathering.checking import COLUMNS, disagreements, task_disagreements, undecided_rate
+from teachable.report.gathering.costs import cost_facts
+from teachable.report.gathering.forgetting import forgetting_facts
+from teachable.report.gathering.load import ROLES, RunReader
+from teachable.report.gathering.models import Order, model_facts
+from teachable.report.gathering.pivots import pivot_facts
+from teachable.report.gathering.pool import pass_rate_facts, pool_facts, probing_facts
+from teachable.report.gathering.reproduce import private_words, redacted, reproduce_facts, stage_facts
+from teachable.report.gathering.samples import sample_facts
+from teachable.report.gathering.training import training_facts
+from teachable.report.gathering.tuning import preference_facts
 
 FORMAT = 1
 ARM_ORDER = ("base", "teachable", "random", "mastered", "beyond")

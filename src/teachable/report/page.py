@@ -14,7 +14,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from teachable.report import (
+from teachable.report.drawing import (
     account,
     bill,
     contest,
