@@ -299,7 +299,10 @@ def write_report(folder: Path, *, as_json: bool) -> None:
     with run.locked(recipe.name):
         files = build_report(folder, folders={k: n for k, n in kinds_found.items() if k in REPORT_ROLES})
     if as_json:
-        print_json({"run": str(folder), "report": str(files.html), "missing": list(files.missing)})
+        kept = [str(path) for path in files.kept]
+        print_json({"run": str(folder), "report": str(files.html), "missing": list(files.missing), "kept": kept})
     else:
         missing = f" (not in it yet: {', '.join(files.missing)})" if files.missing else ""
         print(f"{recipe.name}: report written to {files.html}{missing}")
+        if files.kept:
+            print(f"left as they are, since they were written or changed by hand: {', '.join(map(str, files.kept))}")
