@@ -7,7 +7,6 @@ pays for nothing twice.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +21,8 @@ from teachable.engines.limits import Limits
 from teachable.errors import TeachableError
 from teachable.prefer import JudgePairsConfig, Response, judge_pairs
 from teachable.prefer.tables import pair_stats, write_tables
-from teachable.recipe.sampling import Place, asking, finish
-from teachable.records import Completion, Engine, Message, OnProgress, Progress, Prompt, Request
+from teachable.recipe.sampling import Place, asking, finish, paced
+from teachable.records import Engine, OnProgress, Progress, Prompt
 from teachable.store.files import write_json
 
 NAME = "judge_pairs"
@@ -84,32 +83,6 @@ class Judging:
                 )
 
 
-class _Paced:
-    """An engine of which no more requests reach the gate at once than its server is sent.
-
-    Without it a slow judge would have all questions admitted and queued, and ctrl-C would wait for them all.
-    """
-
-    def __init__(self, engine: Ledgered, at_once: int) -> None:
-        self.name = engine.name
-        self._engine = engine
-        self._free = asyncio.Semaphore(at_once)
-
-    async def sample(self, request: Request) -> list[Completion]:
-        async with self._free:
-            return await self._engine.sample(request)
-
-    def encode(self, prompt: str | list[Message]) -> list[int]:
-        return self._engine.encode(prompt)
-
-    def decode(self, token_ids: list[int]) -> str:
-        return self._engine.decode(token_ids)
-
-
-def _paced(engine: Ledgered, settings: EngineConfig) -> Engine:
-    return _Paced(engine, settings.concurrency) if settings.kind == "openai" else engine
-
-
 def judge_into(
     folder: Path,
     work: Judging,
@@ -137,7 +110,7 @@ def judge_into(
             name = json.dumps(settings.identity(), sort_keys=True)
             if name not in made:
                 one = stack.enter_context(asking(work.place, work.own_model, engine=settings, limits=limits))
-                made[name] = one, _paced(one, settings)
+                made[name] = one, paced(one, settings)
             return made[name]
 
         answering = [engine(settings) for settings in work.answering]

@@ -16,6 +16,7 @@ from teachable.engines.limits import Limits, finishing
 from teachable.engines.make import make_engine
 from teachable.recipe.config import Resources
 from teachable.recipe.spec import StageContext
+from teachable.records import Completion, Engine, Message, Request
 from teachable.store.ledger import Ledger
 from teachable.train.config import SMALL_PARAMS
 
@@ -108,3 +109,33 @@ def finish(
                 await engine.aclose()
 
     return asyncio.run(main())
+
+
+class Paced:
+    """An engine of which no more requests reach the gate at once than its server is sent.
+
+    Without the pace one slow server would have all its questions admitted and queued, and ctrl-C would wait for them.
+    """
+
+    def __init__(self, engine: Engine, at_once: int) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._free = asyncio.Semaphore(at_once)
+
+    async def sample(self, request: Request) -> list[Completion]:
+        """The engine's completions, once there is room."""
+        async with self._free:
+            return await self._engine.sample(request)
+
+    def encode(self, prompt: str | list[Message]) -> list[int]:
+        """The wrapped engine's token ids."""
+        return self._engine.encode(prompt)
+
+    def decode(self, token_ids: list[int]) -> str:
+        """The wrapped engine's text."""
+        return self._engine.decode(token_ids)
+
+
+def paced(engine: Engine, settings: EngineConfig) -> Engine:
+    """The engine, paced where it is a server."""
+    return Paced(engine, settings.concurrency) if settings.kind == "openai" else engine

@@ -21,9 +21,9 @@ from teachable.engines.limits import Limits
 from teachable.errors import Stopped, TeachableError
 from teachable.evaluate import EvaluateConfig, Scores, score_model
 from teachable.evaluate.score import task_of
-from teachable.recipe.sampling import Place, asking, finish
+from teachable.recipe.sampling import Paced, Place, asking, finish, paced
 from teachable.recipe.workers import side_by_side
-from teachable.records import Completion, Engine, Message, OnProgress, Progress, Prompt, Request, Verifier
+from teachable.records import Completion, Engine, OnProgress, Progress, Prompt, Request, Verifier
 from teachable.rollouts import MAX_IN_FLIGHT
 from teachable.store.digest import model_files
 from teachable.store.files import read_records
@@ -85,33 +85,19 @@ class Scored:
     judging: Judging = field(default_factory=Judging)
 
 
-class Paced:
-    """An engine of which no more requests reach the gate at once than its server is sent; it remembers what they took.
-
-    Without the pace one slow server would have all its questions admitted and queued, and ctrl-C would wait for them.
-    """
+class Remembering(Paced):
+    """A judge, at its server's pace; it remembers what its replies took, by the key of their request."""
 
     def __init__(self, engine: Engine, settings: EngineConfig) -> None:
-        self.name = engine.name
+        super().__init__(engine, settings.concurrency if settings.kind == "openai" else MAX_IN_FLIGHT)
         self.replies: dict[str, Reply] = {}
-        self._engine = engine
-        self._free = asyncio.Semaphore(settings.concurrency if settings.kind == "openai" else MAX_IN_FLIGHT)
 
     async def sample(self, request: Request) -> list[Completion]:
         """The engine's completions, once there is room."""
-        async with self._free:
-            found = await self._engine.sample(request)
+        found = await super().sample(request)
         tokens_in, tokens_out = sum(one.n_prompt_tokens for one in found), sum(one.n_tokens for one in found)
         self.replies[request_key(self.name, request)] = Reply(len(found), tokens_in, tokens_out)
         return found
-
-    def encode(self, prompt: str | list[Message]) -> list[int]:
-        """The wrapped engine's token ids."""
-        return self._engine.encode(prompt)
-
-    def decode(self, token_ids: list[int]) -> str:
-        """The wrapped engine's text."""
-        return self._engine.decode(token_ids)
 
 
 def judged_tasks(prompts: Iterable[Prompt]) -> dict[str, str]:
@@ -241,7 +227,7 @@ class _Opened:
     limits: Limits
     engines: Sequence[Ledgered]
     judging_engine: Ledgered | None
-    judge: Paced | None
+    judge: Remembering | None
 
     @property
     def every(self) -> list[Ledgered]:
@@ -271,10 +257,10 @@ def _opened(jobs: Sequence[ScoreJob]) -> Iterator[_Opened]:
         if settings is not None:
             its_own = replace(place, n_params=most_parameters(Path(settings.model)))
             judge = stack.enter_context(asking(its_own, engine=settings, limits=limits))
-        yield _Opened(limits, engines, judge, Paced(judge, settings) if judge is not None and settings else None)
+        yield _Opened(limits, engines, judge, Remembering(judge, settings) if judge is not None and settings else None)
 
 
-async def _scores(job: ScoreJob, engine: Ledgered, judge: Paced | None, on_progress: OnProgress | None) -> Scores:
+async def _scores(job: ScoreJob, engine: Ledgered, judge: Remembering | None, on_progress: OnProgress | None) -> Scores:
     """A job's scores, through engines that are open."""
     questions = read_records(job.questions, Prompt)
     return await score_model(
@@ -282,7 +268,7 @@ async def _scores(job: ScoreJob, engine: Ledgered, judge: Paced | None, on_progr
         job.arm,
         job.seed,
         questions,
-        engine=Paced(engine, job.engine),
+        engine=paced(engine, job.engine),
         config=job.config,
         request_seed=job.request_seed,
         verifiers=verifiers_with(questions, job.config, judge, job.request_seed) if judge is not None else {},
