@@ -52,23 +52,24 @@ def undecided_rate(rows: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def means(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Means:
-    """Arm -> metric -> mean, from the scores: over questions within a model, then over the arm's models.
+    """Arm -> metric -> mean, from the scores, over questions and the arm's models.
 
-    A question without a decided answer counts for no metric that it cannot speak to. A metric that some decided
-    question has too few answers for is left out: how to count that question is the evaluation's business.
+    A question that one of the arm's models has no score on counts for none of them. Partial scores are left out where
+    some answers have none: how to count those is the evaluation's business.
     """
-    by_model: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    by_arm: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for r in rows:
-        by_model[r["arm"], r["model"]].append(r)
-    by_arm: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for (arm, _model), mine in by_model.items():
+        by_arm[r["arm"]][r["model"]][r["prompt_id"]] = r
+    found: Means = {}
+    for arm, by_model in by_arm.items():
+        found[arm] = {}
+        asked = set.union(*(set(mine) for mine in by_model.values()))
         for metric in metrics:
-            if metric.startswith("pass@") and any(r.get("n") and value(r, metric) is None for r in mine):
-                continue
-            numbers = [found for r in mine if (found := value(r, metric)) is not None]
-            if numbers:
-                by_arm[arm][metric].append(sum(numbers) / len(numbers))
-    return {arm: {m: sum(v) / len(v) for m, v in found.items()} for arm, found in by_arm.items()}
+            scores = {q: [value(mine.get(q, {}), metric) for mine in by_model.values()] for q in asked}
+            whole = [[one for one in each if one is not None] for each in scores.values() if None not in each]
+            if whole and not (metric == "score" and len(whole) < len(asked)):
+                found[arm][metric] = sum(sum(each) / len(each) for each in whole) / len(whole)
+    return found
 
 
 def disagreements(arms: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[str]:
