@@ -53,6 +53,16 @@ def make_engine(
     return local
 
 
+def require(config: EngineConfig) -> None:
+    """See that the engine's library is there, before anything is asked of anyone.
+
+    Raises:
+        TeachableError: it is not installed.
+    """
+    if config.kind != "scripted":
+        _class_of(config.kind)
+
+
 def _class_of(kind: str) -> Any:
     module, name, extra = _CLASSES[kind]
     try:

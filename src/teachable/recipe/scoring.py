@@ -18,6 +18,7 @@ from typing import Any
 from teachable.engines.config import EngineConfig
 from teachable.engines.ledgered import Ledgered, Spending, request_key
 from teachable.engines.limits import Limits
+from teachable.engines.make import require
 from teachable.errors import Stopped, TeachableError
 from teachable.evaluate import EvaluateConfig, Scores, score_model
 from teachable.evaluate.score import task_of
@@ -152,6 +153,8 @@ def score_all(jobs: Sequence[ScoreJob], *, on_progress: OnProgress, on_interrupt
         Stopped: a limit was reached or the user interrupted; everything that was paid for is in the ledger.
         TeachableError: what an engine says, once the other engines' requests in flight are answered and written.
     """
+    for settings in {job.engine.kind: job.engine for job in jobs}.values():
+        require(settings)
     served = [job for job in jobs if not job.engine.is_local]
     local = [job for job in jobs if job.engine.is_local]
     found: dict[str, Scored] = {}

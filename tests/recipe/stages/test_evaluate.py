@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -291,6 +292,20 @@ def test_models_stand_beside_the_base_and_the_trained_ones(
     taken = recipe(tmp_path, {**needs, "beside": [at(servers[0])], "labels": ["base"]}, **stages)
     with pytest.raises(TeachableError, match=r"the model 'base' has the name of another model of this run"):
         ran(taken, base=str(tiny_model))
+
+
+def test_a_model_folder_without_torch_is_a_sentence_before_anybody_is_asked(
+    tmp_path: Path,
+    tiny_model: Path,  # noqa: F811
+    servers: tuple[FaultyServer, FaultyServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = recipe(tmp_path, {"beside": [at(servers[0]), str(tiny_model)]})
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "teachable.engines.local", raising=False)
+    with pytest.raises(TeachableError, match=r"the engine transformers needs the package 'torch'.*teachable\[train\]"):
+        ran(path)
+    assert not servers[0].asked
 
 
 def test_without_any_model_it_says_so(tmp_path: Path) -> None:
