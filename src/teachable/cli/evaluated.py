@@ -96,8 +96,9 @@ def _power(stats: Mapping[str, Any]) -> str:
 def _ending(stats: Mapping[str, Any], out: Path, up_to_date: bool) -> str:
     """What could not be told, what all of it took, and where the files are."""
     lines = []
-    if stats["undecided_rate"]:
-        lines.append(f"{stats['undecided_rate']:.1%} of the sampled answers could not be decided and count in no mean")
+    if rate := stats["undecided_rate"]:
+        share = f"{rate:.1%}" if rate >= 0.0005 else "under 0.1%"
+        lines.append(f"{share} of the sampled answers could not be decided and count in no mean")
     judging: Mapping[str, Any] = stats["judging"] or {}
     dollars = stats["cost_usd"] + judging.get("cost_usd", 0.0)
     n = stats["completions"] + judging.get("completions", 0)

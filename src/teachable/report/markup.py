@@ -81,8 +81,10 @@ def dollars(value: float | None) -> str:
 
 
 def percent(value: float | None, sign: str = "%") -> str:
-    """A fraction in [0, 1] as a percentage with one decimal: 29.1%."""
-    return NONE if value is None else f"{100 * value:.1f}{sign}"
+    """A fraction in [0, 1] as a percentage with one decimal: 29.1%; more than nothing is never written as 0.0."""
+    if value is None:
+        return NONE
+    return f"<0.1{sign}" if 0 < value < 0.0005 else f"{100 * value:.1f}{sign}"
 
 
 def points(value: float | None) -> str:
