@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("chat", "stats"),  # below the engines, which turn messages into tokens, and the verifiers, which are calibrated
     ("engines", "families", "overlap", "verify"),
     ("rollouts",),
-    ("evaluate", "pivot", "prefer", "probe", "report", "select", "tasks", "train"),
+    ("evaluate", "merge", "pivot", "prefer", "probe", "report", "select", "tasks", "train"),
     ("recipe",),
     ("cli",),
     ("__main__",),

@@ -16,6 +16,7 @@ from teachable.cli.dpo import dpo
 from teachable.cli.ending import ending
 from teachable.cli.evaluating import evaluate
 from teachable.cli.judging import judge_pairs
+from teachable.cli.merging import merge
 from teachable.cli.options import (
     ENGINE,
     Base,
@@ -217,6 +218,7 @@ def sft(
 train.command()(dpo)
 
 
+app.command()(merge)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(verify)

@@ -1,0 +1,81 @@
+"""What docs/merge.md shows is run: models, commands, output, Python; and its tables name what there is."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from teachable.cli.main import app
+from teachable.merge import METHODS
+from teachable.merge.config import ABSOLUTE, DEFAULT_DENSITY, NEED_BASE
+from teachable.merge.methods import PARALLEL
+from teachable.store.files import read_json
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "merge.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the page's models were made."""
+    folder = tmp_path_factory.mktemp("example")
+    models = next(text for kind, text in BLOCKS if kind == "python")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(compile(models, "docs/merge.md", "exec"), {})
+    return folder
+
+
+def after(start: str) -> str:
+    """The block that follows the one that begins so: what it puts out."""
+    texts = [text for _, text in BLOCKS]
+    return texts[next(i for i, text in enumerate(texts) if text.startswith(start)) + 1]
+
+
+def test_the_prediction_is_what_is_shown(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(example)
+    before = signal.getsignal(signal.SIGTERM)
+    command = next(text for _, text in BLOCKS if text.startswith("teachable merge --predict"))
+    result = CliRunner().invoke(app, command.split()[1:])
+    signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == after("teachable merge --predict")
+    first = result.stdout.splitlines()[0]
+    told = re.findall(r"^\| `([\w ]+)` \|", TEXT.split("## Will they clash?")[1], flags=re.MULTILINE)
+    assert re.split(r"\s{2,}", first) == ["pair", *told]
+
+
+def test_the_python_runs(example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(example)
+    code = [text for kind, text in BLOCKS if kind == "python"][1]
+    exec(compile(code, "docs/merge.md", "exec"), {})
+    assert capsys.readouterr().out == after("from teachable.merge")
+    section = TEXT.split("`merge.json` says what was merged:")[1].split("\n\n")[1]
+    fields = {name for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"\w+", cell)}
+    assert fields == set(read_json(Path("both/merge.json"))) | {"seed"}  # ties draws nothing
+
+
+def test_methods_and_defaults_are_those_of_the_code() -> None:
+    rows = {
+        cells[0].strip("` "): cells[2].strip()
+        for line in TEXT.split("## Methods")[1].split("## What is checked")[0].splitlines()
+        if line.startswith("| `") and len(cells := line.strip("|").split("|")) == 4
+    }
+    rows.pop("--method")
+    assert list(rows) == list(METHODS)
+    assert {method for method, weights in rows.items() if weights == "factors"} == ABSOLUTE
+    assert f"within {PARALLEL:.4f} radians" in TEXT
+    assert DEFAULT_DENSITY == {"ties": 0.2, "dare": 0.5, "dare_ties": 0.5}
+    assert "`--density` is 0.2 for `ties` and 0.5 for `dare` and `dare_ties`" in TEXT
+    assert set(METHODS) - NEED_BASE == {"linear", "slerp"} and "`linear` and `slerp` need no base" in TEXT
+
+
+def test_the_flags_exist() -> None:
+    known = CliRunner().invoke(app, ["merge", "--help"]).stdout
+    named = {flag for flag in re.findall(r"--[a-z]+", TEXT)}
+    assert named == {"--base", "--method", "--out", "--weights", "--scale", "--density", "--seed", "--predict"}
+    assert all(flag in known for flag in named)
