@@ -5,21 +5,18 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.report.browsers import FLAGS, chromium
+from tests.report.browsers import browser, page  # noqa: F401 (fixtures)
 from tests.report.evaluations import evaluation, stand_beside
 from tests.report.searches import search_and_tune
 
 from teachable.records import Attempt, Estimate, Prompt, Solution, Zone, content_id, to_row
 from teachable.store.files import write_json, write_rows, write_text
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 DOMAINS = {"chain_sum": 0.75, "count_letters": 0.5, "number_sorting": 0.42, "spell_backward": 0.6, "leg_counting": 0.2}
 LEVELS = (1, 2, 3)
@@ -435,15 +432,3 @@ def beside_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A finished run of the test's own."""
     return Path(shutil.copytree(finished_run, tmp_path / "quickstart"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real browser. It ends with the module: as long as it runs, so does an event loop, which others can't share."""
-    path = chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield running
-        running.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +25,6 @@ RUNS = ("compared_run", "beside_run")
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made: Path = request.getfixturevalue(request.param)
     return build_report(Path(shutil.copytree(made, tmp_path_factory.mktemp("page") / made.name))).html
-
-
-@pytest.fixture
-def page(browser: Browser, report: Path) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1200, "height": 900})
-    opened.goto(report.as_uri())
-    yield opened
-    opened.close()
 
 
 def test_it_opens_in_two_seconds_and_has_nothing_to_say(browser: Browser, report: Path) -> None:

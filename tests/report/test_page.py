@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +23,6 @@ MOST_SECONDS = 2.0
 def report(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("page") / "quickstart"))
     return build_report(run).html
-
-
-@pytest.fixture
-def page(browser: Browser, report: Path) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1200, "height": 900})
-    opened.goto(report.as_uri())
-    yield opened
-    opened.close()
 
 
 def shown(page: Page) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def report(searched_run: Path) -> Path:
     return build_report(searched_run).html
-
-
-@pytest.fixture
-def page(browser: Browser, report: Path) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1200, "height": 900})
-    opened.goto(report.as_uri())
-    yield opened
-    opened.close()
 
 
 def test_a_browser_has_nothing_to_say(browser: Browser, report: Path) -> None:

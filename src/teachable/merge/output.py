@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from teachable.errors import TeachableError
-from teachable.store.files import disk_full, mending, read_json, replacing
+from teachable.store.files import disk_full, flush, mending, read_json, replacing
 
 RECORD = "merge.json"  # the merge's key, what decided it, its parents, and the length of each of its files
 
@@ -73,9 +73,9 @@ def unfinished(out: Path, n_bytes: int) -> Iterator[Path]:
             yield folder
             with mending(folder):
                 (folder / ".lock").unlink()
-                _flush(folder)
+                flush(folder)
                 folder.rename(out)  # onto nothing, or onto an empty folder
-                _flush(out.parent)
+                flush(out.parent)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -94,14 +94,6 @@ def _take(lock: int, out: Path) -> None:
         raise TeachableError(
             "another process is merging into this folder", where=str(out), mend="Wait for it, or choose another"
         )
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def copy(source: Path, patterns: Sequence[str], folder: Path) -> None:

@@ -87,9 +87,9 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             # mkstemp makes files private; an output is as readable as any other file of this user.
             temporary.chmod(0o666 & ~_umask())
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(path)
-            _flush(path.parent)
+            flush(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -102,7 +102,8 @@ def _umask() -> int:
     return mask
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file, or a folder's list of names, on the disk and not only in its cache."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
