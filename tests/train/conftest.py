@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.train.toy import PAD, VOCAB
+from tests.train.tuning import base, little_garbage, run  # noqa: F401 (fixtures)
 
 from teachable.train.loop import Optimisation, TokenSequence
 

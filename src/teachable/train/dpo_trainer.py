@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 
-from teachable.errors import TeachableError
 from teachable.store.files import read_json
 from teachable.train.config import DpoConfig
 from teachable.train.loop import Optimisation, make_optimizer, rate_at
@@ -34,10 +33,12 @@ from teachable.train.trl_backend import (
     CURVE,
     MAX_SEED,
     Silent,
+    adapters,
     checkpoint_folder,
     given_back,
     last_complete,
     make_watcher,
+    no_tokenizer,
     on_one_device,
     shared_arguments,
     trl_libraries,
@@ -163,9 +164,8 @@ def _point(step: int, tokens: int, logs: Mapping[str, float]) -> DpoPoint:
 
 def _make_trainer(model: Any, reference: Any | None, plan: PairPlan, config: DpoConfig, folder: Path) -> Any:
     trl, datasets = trl_libraries(_INSTALL)
-    from tokenizers import Tokenizer, models
     from torch.utils.data import DataLoader
-    from transformers import PreTrainedTokenizerFast, PrinterCallback
+    from transformers import PrinterCallback
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     at_once = equal_part(len(plan.steps[0]), config.pairs_at_once)
@@ -191,11 +191,9 @@ def _make_trainer(model: Any, reference: Any | None, plan: PairPlan, config: Dpo
             train_dataset=datasets.Dataset.from_dict(
                 {f"{side}_ids": [list(getattr(pair, side)) for pair in plan.pairs] for side in SIDES}
             ),
-            processing_class=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())),
-            peft_config=_adapters(config),
+            processing_class=no_tokenizer(),
+            peft_config=adapters(config.lora),
         )
-    # The constructor insists on a tokenizer. An empty one must not reach the training, which would copy its (absent)
-    # special tokens into the model's config.
     trainer.processing_class = None
     trainer.remove_callback(PrinterCallback)
     _set_optimiser(trainer, len(plan.steps), config)
@@ -233,30 +231,6 @@ def _arguments(trl: Any, model: Any, plan: PairPlan, config: DpoConfig, at_once:
         seed=plan.seed % MAX_SEED,
     )
     return on_one_device(arguments)
-
-
-def _adapters(config: DpoConfig) -> Any | None:
-    """The adapters' settings, or None where all weights move.
-
-    Raises:
-        TeachableError: peft is not installed.
-    """
-    if not config.lora.r:
-        return None
-    try:
-        import peft
-    except ImportError as error:
-        raise TeachableError(
-            f"training adapters needs a library that is not here ({error})",
-            mend=f"{_INSTALL}, or set lora.r to 0",
-        ) from error
-    return peft.LoraConfig(
-        r=config.lora.r,
-        lora_alpha=config.lora.alpha,
-        lora_dropout=config.lora.dropout,
-        target_modules="all-linear",  # the output head apart, from whose weights TRL reads log-probabilities
-        task_type="CAUSAL_LM",
-    )
 
 
 def _without_dropout(model: Any) -> None:

@@ -150,11 +150,11 @@ def make_optimizers(model: Any, how: Optimisation) -> list[torch.optim.Optimizer
     return [make_optimizer(model, how, skip={id(p) for p in inside}), muon]
 
 
-def require_finite(loss: float, step: int) -> None:
-    """Raise the `TeachableError` of a loss that is not a finite number."""
-    if not math.isfinite(loss):
+def require_finite(value: float, step: int, what: str = "loss") -> None:
+    """Raise the `TeachableError` of a loss, or of something else, that is not a finite number."""
+    if not math.isfinite(value):
         raise TeachableError(
-            f"the loss became {loss} at step {step}", mend="Lower the learning rate or look at the data"
+            f"the {what} became {value} at step {step}", mend="Lower the learning rate or look at the data"
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from teachable.train.config import SMALL_PARAMS, SftConfig
 from teachable.train.embedded import save_model
 from teachable.train.loop import CurvePoint, Optimisation, TokenSequence, train
 from teachable.train.trl_backend import checkpoint_folder, train_with_trl
+
+OnModel = Callable[[Any, Any, CurvePoint], None]  # (model, tokenizer, the step that was just done)
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,18 @@ def sft(
     device: str = "auto",
     checkpoint: Path | None = None,
     on_step: Callable[[CurvePoint], None] | None = None,
+    look_after: Collection[int] = (),
+    look: OnModel | None = None,
 ) -> SftResult:
     """Tune `base` on `examples`, in their order, in `n_steps` optimiser steps; save it to `out`.
 
     Args:
         seed: of dropout, where the model has any; the order of the data is the order of `examples`.
         checkpoint: where to keep what is needed to resume; None is off.
+        look_after: numbers of steps done after which `look` is given the model.
+        look: what it is given is the live model, with that step's update, which it must leave as it was; it may draw
+            random numbers. A step that a resumed training had done before is not looked at again, so whoever looks
+            keeps what it saw before it returns: the checkpoint that holds the step is written after that.
 
     Raises:
         TeachableError: no examples, fewer examples than steps, no chat template, a loss that is not finite.
@@ -100,7 +108,15 @@ def sft(
         backend = "loop" if model.num_parameters() < SMALL_PARAMS else "trl"
     run = train if backend == "loop" else train_with_trl
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    curve = run(model, sequences, steps, how, pad_id=pad_id, checkpoint=checkpoint, on_step=on_step)
+
+    def after(point: CurvePoint) -> None:
+        if look is not None and point.step + 1 in look_after:
+            with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
+                look(model, tokenizer, point)
+        if on_step is not None:
+            on_step(point)
+
+    curve = run(model, sequences, steps, how, pad_id=pad_id, checkpoint=checkpoint, on_step=after)
     save_model(model, tokenizer, out)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ import torch
 
 from teachable.errors import TeachableError
 from teachable.store.files import read_json, write_json
+from teachable.train.config import LoraConfig
 from teachable.train.loop import (
     CHECKPOINT_EVERY_S,
     CurvePoint,
@@ -99,9 +100,8 @@ def _make_trainer(
     folder: Path,
 ) -> Any:
     trl, datasets = trl_libraries("Install teachable[train], or set backend: loop")
-    from tokenizers import Tokenizer, models
     from torch.utils.data import DataLoader
-    from transformers import PreTrainedTokenizerFast, PrinterCallback
+    from transformers import PrinterCallback
 
     class PlannedTrainer(Silent, trl.SFTTrainer):  # type: ignore[name-defined]
         """Takes the steps in their order."""
@@ -124,11 +124,9 @@ def _make_trainer(
         args=_arguments(trl, model, how, folder),
         data_collator=batch_of,
         train_dataset=datasets.Dataset.from_dict({"step": list(range(len(steps)))}),
-        processing_class=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())),
+        processing_class=no_tokenizer(),
         optimizers=(optimizer, scheduler),
     )
-    # The constructor insists on a tokenizer. An empty one must not reach the training, which would copy its (absent)
-    # special tokens into the model's config.
     trainer.processing_class = None
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -203,8 +201,7 @@ def make_watcher(
     from transformers import TrainerCallback
 
     class Watcher(TrainerCallback):
-        save_from = time.monotonic() + CHECKPOINT_EVERY_S
-        asked_at = 0.0
+        clock = SavingClock()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **others: Any) -> None:
             if "loss" not in logs:  # the summary at the end
@@ -216,21 +213,43 @@ def make_watcher(
                 on_step(curve[-1])
 
         def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            if folder and time.monotonic() >= self.save_from:
-                self.asked_at = time.monotonic()
-                control.should_save = True
+            control.should_save = bool(folder) and self.clock.due()
 
         def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
             assert folder is not None  # only on_step_end asks for it
-            newest = folder / f"checkpoint-{state.global_step}"
-            write_json(newest / CURVE, [vars(point) for point in curve])
-            for other in folder.glob("checkpoint-*"):
-                if other != newest:
-                    shutil.rmtree(other)
-            now = time.monotonic()
-            self.save_from = now + max(CHECKPOINT_EVERY_S, (now - self.asked_at) / SAVING_SHARE)
+            complete_checkpoint(folder / f"checkpoint-{state.global_step}", curve)
+            self.clock.saved()
 
     return Watcher()
+
+
+class SavingClock:
+    """When the next checkpoint is due: some seconds after the last, more where saving itself takes long."""
+
+    def __init__(self) -> None:
+        self._from = time.monotonic() + CHECKPOINT_EVERY_S
+        self._asked = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time; if so, saving is taken to begin now."""
+        now = time.monotonic()
+        if now < self._from:
+            return False
+        self._asked = now
+        return True
+
+    def saved(self) -> None:
+        """The checkpoint is complete."""
+        now = time.monotonic()
+        self._from = now + max(CHECKPOINT_EVERY_S, (now - self._asked) / SAVING_SHARE)
+
+
+def complete_checkpoint(newest: Path, curve: Sequence[Any]) -> None:
+    """Declare a checkpoint whole, by the curve that leads to it, and remove the others."""
+    write_json(newest / CURVE, [vars(point) for point in curve])
+    for other in newest.parent.glob("checkpoint-*"):
+        if other != newest:
+            shutil.rmtree(other)
 
 
 def last_complete(folder: Path) -> Path | None:
@@ -262,6 +281,41 @@ def _require_loss(sequences: Sequence[TokenSequence], steps: Sequence[Sequence[i
         # The first token of a sequence is predicted from nothing, so it never bears loss.
         if not any(any(sequences[i].mask[1:]) for i in step):
             require_finite(float("nan"), number)
+
+
+def adapters(lora: LoraConfig) -> Any | None:
+    """The settings of adapters, as peft has them; None where all weights move.
+
+    Raises:
+        TeachableError: peft is not installed.
+    """
+    if not lora.r:
+        return None
+    try:
+        import peft
+    except ImportError as error:
+        raise TeachableError(
+            f"training adapters needs a library that is not here ({error})",
+            mend="Install teachable[train], or set lora.r to 0",
+        ) from error
+    return peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",  # the output head apart, from whose weights TRL reads log-probabilities
+        task_type="CAUSAL_LM",
+    )
+
+
+def no_tokenizer() -> Any:
+    """An empty tokenizer, which the trainers' constructors insist on though the data are token ids.
+
+    It must not reach the training, which would copy its (absent) special tokens into the model's config.
+    """
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
 
 
 def trl_libraries(mend: str) -> tuple[Any, Any]:
