@@ -11,8 +11,6 @@ from tests.merge.folders import random_arrays, write_model
 
 from teachable.errors import TeachableError
 from teachable.merge import Interference, Prediction, predict
-from teachable.merge.predict import GROUPS, group_of
-from teachable.merge.tensors import Stored
 from teachable.store.files import plain
 
 
@@ -83,14 +81,6 @@ def test_pieces_add_up_and_groups_are_compared_apart(tmp_path: Path, monkeypatch
         assert list(found.pairs[0].cosine_by_group) == ["embedding", "early layers", "middle layers", "rest"]
     assert whole.pairs[0].sign_conflicts == cut.pairs[0].sign_conflicts
     assert plain(whole)["pairs"][0]["one"] == "one"
-
-
-@pytest.mark.parametrize("style", ["model.layers.{}.mlp.weight", "transformer.h.{}.attn.weight", "blocks.{}.w"])
-def test_layers_are_three_thirds(style: str) -> None:
-    names = ["model.embed_tokens.weight", "lm_head.weight", "model.norm.weight", *(style.format(i) for i in range(12))]
-    groups = group_of([Stored(name, "F32", (1,), Path(), 0) for name in names])
-    assert [groups[name] for name in names[:3]] == ["embedding", "rest", "rest"]
-    assert [groups[name] for name in names[3:]] == [group for group in GROUPS[1:4] for _ in range(4)]
 
 
 def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -70,22 +70,64 @@ class TransformersEngine:
     ) -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        loaded: Any = load_model(str(model), dtype=dtype, trust_remote_code=trust_remote_code)
+        loaded.to(device).eval()
+        loaded.requires_grad_(False)
+        tokenizer = load_tokenizer(str(model), trust_remote_code=trust_remote_code)
+        digest = model_digest(Path(model)) if Path(model).is_dir() else str(model)
+        self._serve(loaded, tokenizer, str(model), digest, batch_rows, cache_bytes, prefix_bytes)
+
+    @classmethod
+    def around(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        batch_rows: int = 1024,
+        cache_bytes: int | None = None,
+        prefix_bytes: int = PREFIX_BYTES,
+    ) -> TransformersEngine:
+        """An engine that samples from a model which is in memory already, as it is and where it is.
+
+        The model must be in evaluation mode. Its attention is changed for good: `live.engine_around` gives a model back
+        as it was.
+
+        Args:
+            name: what the model is called, in messages and in the engine's name.
+
+        Raises:
+            TeachableError: the model has layers that are no full attention.
+        """
+        engine = cls.__new__(cls)
+        engine._serve(model, tokenizer, name, name, batch_rows, cache_bytes, prefix_bytes)
+        return engine
+
+    def _serve(
+        self,
+        model: Any,
+        tokenizer: Any,
+        called: str,
+        digest: str,
+        batch_rows: int,
+        cache_bytes: int | None,
+        prefix_bytes: int,
+    ) -> None:
+        """Make everything ready for requests to a model that is on its device, in evaluation mode."""
+        self.model: Any = model
+        self.tokenizer: Any = tokenizer
+        self.device = torch.device(model.device)
         self.batch_rows = batch_rows
-        self.model: Any = load_model(str(model), dtype=dtype, trust_remote_code=trust_remote_code)
-        self.tokenizer: Any = load_tokenizer(str(model), trust_remote_code=trust_remote_code)
-        self.model.to(self.device).eval()
-        self.model.requires_grad_(False)
-        self.digest = model_digest(Path(model)) if Path(model).is_dir() else str(model)
-        numbers = str(self.model.dtype).removeprefix("torch.")
-        self.name = f"transformers:{self.digest[:16]}:{numbers}"
-        self.context = _context(self.model.config, str(model))
+        self.digest = digest
+        numbers = str(model.dtype).removeprefix("torch.")
+        self.name = f"transformers:{digest[:16]}:{numbers}"
+        self.context = _context(model.config, called)
         self._waiting: deque[Job] = deque()  # jobs with samples that are not begun
         self._jobs: dict[int, Job] = {}  # all under way
         self._driver: asyncio.Task[None] | None = None
         self._prefix_bytes = prefix_bytes
         self._cache_bytes = _memory(self.device) if cache_bytes is None else cache_bytes
-        self._ours = _attends_as_ours(self.model, self.context, str(model))
+        self._ours = _attends_as_ours(model, self.context, called)
         self._batch = self._new_batch()
 
     def encode(self, prompt: str | list[Message]) -> list[int]:

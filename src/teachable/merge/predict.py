@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,15 +34,12 @@ from pathlib import Path
 
 import numpy as np
 
+from teachable.engines.layers import GROUPS, group_of
 from teachable.errors import TeachableError
 from teachable.merge.methods import Tensor, trim_floor
 from teachable.merge.parents import agree, open_parent, shared_tensors
-from teachable.merge.tensors import F32, Stored, read, spans
+from teachable.merge.tensors import F32, read, spans
 from teachable.records import OnProgress, Progress
-
-GROUPS = ("embedding", "early layers", "middle layers", "late layers", "rest")
-_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
-_EMBEDDING = re.compile(r"embed|wte|wpe")
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def predict(
     agree(parents)
     tensors = [tensor for tensor in shared_tensors(parents) if tensor.is_float and tensor.size]
     names = _names([parent.folder for parent in parents[1:]])
-    grouping = group_of(tensors)
+    grouping = group_of([tensor.name for tensor in tensors])
     pairs = {pair: _Sums() for pair in itertools.combinations(range(len(models)), 2)}
     squares = [dict.fromkeys(GROUPS, 0.0) for _ in models]
     base_square, done, total = 0.0, 0, sum(tensor.size for tensor in tensors)
@@ -147,19 +143,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return [f"{folder} ({place})" for place, folder in enumerate(folders, start=1)]
-
-
-def group_of(tensors: Sequence[Stored]) -> dict[str, str]:
-    """Tensor -> its group: the embedding, a third of the layers by their number, or the rest (last norm, head)."""
-    numbers = {tensor.name: int(found[1]) for tensor in tensors if (found := _LAYER.search(tensor.name))}
-    n_layers = max(numbers.values(), default=0) + 1
-    groups = {}
-    for tensor in tensors:
-        if tensor.name in numbers:
-            groups[tensor.name] = GROUPS[1 + 3 * numbers[tensor.name] // n_layers]
-        else:
-            groups[tensor.name] = "embedding" if _EMBEDDING.search(tensor.name) else "rest"
-    return groups
 
 
 def _dot(one: F32, two: F32) -> float:
