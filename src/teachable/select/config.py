@@ -8,7 +8,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Arm = Literal["teachable", "random", "mastered", "beyond"]
+Arm = Literal["teachable", "random", "mastered", "beyond", "full"]
 # A whole number counts prompts, a fraction is a share of `size`: 1 is one prompt, 1.0 is all of them.
 Quota: TypeAlias = int | float
 EQUAL = "equal"
@@ -38,8 +38,18 @@ class SelectConfig(BaseModel):
     )
     arms: tuple[Arm, ...] = Field(
         ("teachable", "random", "mastered", "beyond"),
-        description="training sets to make; random draws from all prompts, the others from their zone; none: only the "
-        "pool",
+        description="training sets to make; random and full draw from all prompts, the others from their zone; none: "
+        "only the pool",
+    )
+    random_prompts: Literal["all", "as_teachable"] = Field(
+        "all",
+        description="different prompts that a set of the arm random draws from: all there are; or a share of them, "
+        "drawn anew for each seed, that holds as many training tokens as the pool of teachable",
+    )
+    leave_out_small: bool = Field(
+        False,
+        description="leave out an arm whose pool is too small for the budget, with a sentence, in the place of "
+        "refusing; teachable is never left out",
     )
     budget_tokens: int = Field(60_000, ge=1, description="training tokens of each arm and seed, repeats included")
     seeds: int | tuple[int, ...] = Field(3, description="how many seeds an arm (0, 1, ...), or a list of them")

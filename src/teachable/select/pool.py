@@ -9,6 +9,7 @@ from teachable.overlap.near import near_duplicate_groups
 from teachable.records import Attempt, Estimate, Example, Message, Messages, Prompt, Solution
 from teachable.select.config import SelectConfig
 
+OF_ALL_ZONES = ("random", "full")  # arms that draw from every prompt with a response, whatever its zone
 NOT_PROBED = "not probed"
 NO_RESPONSE = "no verified response to train on"
 NEAR_DUPLICATE = "near-duplicate"
@@ -151,7 +152,7 @@ def is_sure(estimate: Estimate, config: SelectConfig) -> bool:
 def may_join(arm: str, estimate: Estimate | None, config: SelectConfig) -> bool:
     """Whether a prompt with a response may be in the pool of an arm, near-duplicates and quotas apart."""
     if estimate is None:
-        return arm == "random"
+        return arm in OF_ALL_ZONES
     if estimate.suspect and not config.allow_suspect:
         return False
-    return arm == "random" or (estimate.zone == arm and is_sure(estimate, config))
+    return arm in OF_ALL_ZONES or (estimate.zone == arm and is_sure(estimate, config))

@@ -2,7 +2,7 @@
 
 A prompt is in the pool if it is teachable, surely enough, has a response to train on, is no near-duplicate of another
 such prompt, and gets one of the places (`places.py`, `quotas.py`). The arm `teachable` draws from that pool; the other
-arms draw from their zones (`random` from all prompts), which have no quotas and no size. `arms.py` says how.
+arms draw from their zones (`random` and `full` from all prompts), which have no quotas and no size. `arms.py` says how.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 
 from teachable.errors import TeachableError
 from teachable.records import ZONES, Attempt, Estimate, Example, Messages, Prompt, Solution
-from teachable.select.arms import arm_row, fill, refuse_small_pool
+from teachable.select.arms import arm_row, fill, refuse_small_pool, share_of, too_small
 from teachable.select.config import SelectConfig
 from teachable.select.places import Places, by_preference, give_places
 from teachable.select.pool import NEAR_DUPLICATE, Decision, bar, distinct, examples, may_join, responses
 
 POOL = "teachable"  # the arm that draws from the pool
+RANDOM = "random"
 Sets = dict[tuple[str, int], tuple[Example, ...]]
 
 
@@ -51,7 +52,7 @@ def select(
     Args:
         prompts: the whole pool; ids must differ.
         solutions: worked solutions that were proved right.
-        estimates: what probing learnt; a prompt without one is in no zone, and in no arm but random.
+        estimates: what probing learnt; a prompt without one is in no zone, and in no arm but random and full.
         attempts: the model's own attempts, for prompts without a solution.
         config: size, quotas, arms, budget, seeds, rules.
         count_tokens: training tokens of an example's messages.
@@ -59,7 +60,7 @@ def select(
 
     Raises:
         TeachableError: two prompts share an id, a quota names a domain or a level that there is not, or an arm can't
-            fill the budget within `max_epochs` rounds.
+            fill the budget within `max_epochs` rounds and may not be left out.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     if len(by_id) < len(prompts):
@@ -68,14 +69,19 @@ def select(
     estimate_of = {e.prompt_id: e for e in estimates if e.prompt_id in by_id}
     made = examples(prompts, responses(prompts, solutions, attempts, config), estimate_of, config, count_tokens)
     kept_as: dict[str, dict[str, str]] = {}
+    alike: dict[frozenset[str], dict[str, str]] = {}  # random and full have the same members
     for name in {*config.arms, POOL}:
-        members = [row for row in made if may_join(name, estimate_of.get(row), config)]
-        kept_as[name] = distinct(members, by_id, config.near_duplicate_threshold)
+        members = frozenset(row for row in made if may_join(name, estimate_of.get(row), config))
+        if members not in alike:
+            alike[members] = distinct(members, by_id, config.near_duplicate_threshold)
+        kept_as[name] = alike[members]
     candidates = by_preference([row for row, kept in kept_as[POOL].items() if row == kept], estimate_of)
     places = give_places([by_id[row] for row in candidates], prompts, config)
     pool = tuple(made[row] for row in places.taken)
     pools = {name: [made[row] for row, kept in found.items() if row == kept] for name, found in kept_as.items()}
-    sets, arm_rows = _sets(pools | {POOL: list(pool)}, config, seed)
+    pools |= {POOL: list(pool)}
+    left_out = _left_out(pools, config)
+    sets, arm_rows = _sets({arm: pools[arm] for arm in config.arms if arm not in left_out}, pool, config, seed)
     chosen = [
         (p, _decision(estimate_of.get(p.id), p.id in made, kept_as[POOL].get(p.id), p.id, places, config))
         for p in prompts
@@ -88,19 +94,41 @@ def select(
         "dropped": _dropped(decision for _, decision in chosen),
         "selected": _selected(pool, config),
         "quotas": list(places.quotas),
+        "random_prompts": config.random_prompts,
+        "left_out": [{"arm": arm, "reason": why} for arm, why in left_out.items()],
     }
     return Selection(_rows(chosen, estimate_of, made, sets), sets, stats, pool)
 
 
-def _sets(pools: Mapping[str, Sequence[Example]], config: SelectConfig, seed: int) -> tuple[Sets, list[dict[str, Any]]]:
+def _left_out(pools: Mapping[str, Sequence[Example]], config: SelectConfig) -> dict[str, str]:
+    """The arms that are left out, and why each is; empty where none may be.
+
+    Raises:
+        TeachableError: an arm that may not be left out can't fill the budget.
+    """
+    found: dict[str, str] = {}
+    for arm in config.arms:
+        if arm == POOL or not config.leave_out_small:
+            refuse_small_pool(arm, pools[arm], config)
+        elif why := too_small(arm, pools[arm], config):
+            found[arm] = why
+    return found
+
+
+def _sets(
+    pools: Mapping[str, Sequence[Example]], teachable: Sequence[Example], config: SelectConfig, seed: int
+) -> tuple[Sets, list[dict[str, Any]]]:
     """Every arm's examples by (arm, seed), and a row of counts each."""
     sets: Sets = {}
     rows = []
-    for arm in config.arms:
-        refuse_small_pool(arm, pools[arm], config)
+    n_teachable = sum(example.n_tokens for example in teachable)
+    for arm, pool in pools.items():
         for arm_seed in config.seed_list:
-            sets[arm, arm_seed] = fill(pools[arm], config.budget_tokens, f"{seed}\x1f{arm}\x1f{arm_seed}")
-            rows.append(arm_row(arm, arm_seed, sets[arm, arm_seed], pools[arm]))
+            drawn = pool
+            if arm == RANDOM and config.random_prompts == "as_teachable" and n_teachable:
+                drawn = share_of(pool, n_teachable, f"{seed}\x1fpool of {arm}\x1f{arm_seed}")
+            sets[arm, arm_seed] = fill(drawn, config.budget_tokens, f"{seed}\x1f{arm}\x1f{arm_seed}")
+            rows.append(arm_row(arm, arm_seed, sets[arm, arm_seed], drawn))
     return sets, rows
 
 
