@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engines", "families", "overlap", "verify"),
     ("rollouts",),
     ("evaluate", "merge", "pivot", "prefer", "probe", "report", "select", "tasks", "train"),
+    ("explore",),  # a search over the settings of training
     ("recipe",),
     ("cli",),
     ("__main__",),

@@ -23,6 +23,20 @@ class Resources(BaseModel):
     workers: int = Field(2, ge=1, description="small models at once, or threads of a large one")
     batch_rows: int = Field(384, ge=1, description="sequences sampled at once")
     cache_dir: Path | None = Field(None, description="where models are kept; null: the user cache folder")
+    processes: int = Field(
+        1, ge=1, description="processes of one training, a device each; several are started by accelerate launch"
+    )
+    accelerate: Path | None = Field(
+        None, description="a config file of accelerate for training: FSDP, DeepSpeed, several machines; null: none"
+    )
+    device_tflops: float | None = Field(
+        None, gt=0, description="most that a device computes, in TFLOP/s, for plans; null: 989, an H100's in bf16"
+    )
+
+    @property
+    def launches(self) -> bool:
+        """Whether a training is started by `accelerate launch` in processes of its own."""
+        return self.processes > 1 or self.accelerate is not None
 
     def cache_path(self) -> Path:
         """The folder of what is kept between runs: `cache_dir`, $TEACHABLE_CACHE or the user cache folder."""

@@ -1,18 +1,19 @@
 """What a training stage does before it trains: see that none of its rows overlaps a held-out question.
 
-`overlap.guard` has the rule. A stage whose role `heldout` is empty has nothing to compare with, and says nothing.
+`overlap.guard` has the rule. A stage whose role for held-out questions is empty has nothing to compare with, and says
+nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from teachable.errors import TeachableError
 from teachable.overlap.guard import Guard, TrainingRow, asked, content_key
 from teachable.recipe.spec import StageContext
-from teachable.records import Message, Prompt
+from teachable.records import Example, Message, Prompt
 from teachable.store.files import read_records, write_rows
 
 ROLE = "heldout"
@@ -36,6 +37,13 @@ class HeldOut:
         key = content_key(known) if known is not None and cleared else ""
         return TrainingRow(name, asked(messages), responses, key, cleared=cleared)
 
+    def row_of_example(self, name: str, example: Example) -> TrainingRow:
+        """A training row whose response is the assistant's part of a chat."""
+        said = [message for message in example.messages if message["role"] == "assistant"]
+        prompt = example.messages[:-1] if example.messages[-1] in said else example.messages
+        responses = {"response": "\n".join(message["content"] for message in said)}
+        return self.row_of_chat(name, example.prompt_id, prompt, responses)
+
     def row_of_text(self, name: str, prompt_id: str, text: str, responses: Mapping[str, str]) -> TrainingRow:
         """A training row whose prompt is text: of a prompt of the pool, that prompt and the beginning of a response."""
         known = self.pool.get(prompt_id)
@@ -45,9 +53,9 @@ class HeldOut:
         return TrainingRow(name, turns, {"beginning": text, **responses}, content_key(known), cleared=True)
 
 
-def held_out(ctx: StageContext) -> HeldOut | None:
-    """What fills the stage's role `heldout`; None where nothing does, or nothing is held out there."""
-    folder = ctx.inputs.get(ROLE)
+def held_out(ctx: StageContext, role: str = ROLE) -> HeldOut | None:
+    """What fills the stage's role for held-out questions; None where nothing does, or nothing is held out there."""
+    folder = ctx.inputs.get(role)
     if folder is None:
         return None
     questions = read_records(folder / "heldout.parquet", Prompt)
@@ -83,6 +91,30 @@ def refuse_overlaps(ctx: StageContext, held: HeldOut, rows: Sequence[TrainingRow
         mend=f"{path} lists them all: leave these rows out, or evaluate on other questions "
         f"({ctx.name}.allow_overlap: true trains on them all the same)",
     )
+
+
+def n_overlaps(
+    ctx: StageContext, files: Iterable[Path], *, allow: bool, role: str = ROLE, domains: Collection[str] | None = None
+) -> int | None:
+    """How many examples of some files overlap the held-out questions; None where nobody said what is held out.
+
+    Args:
+        files: JSONL files of `Example`s; one that several of them hold counts once.
+        role: whose stage holds questions out.
+        domains: only examples of these; None is all.
+
+    Raises:
+        TeachableError: some overlap, and `allow` is false.
+    """
+    held = held_out(ctx, role)
+    if held is None:
+        return None
+    rows: dict[str, TrainingRow] = {}
+    for path in files:
+        for number, example in enumerate(read_records(path, Example), start=1):
+            if example.id not in rows and (domains is None or example.domain in domains):
+                rows[example.id] = held.row_of_example(example_name(path, number), example)
+    return refuse_overlaps(ctx, held, list(rows.values()), allow=allow)
 
 
 def example_name(path: Path, number: int) -> str:

@@ -10,15 +10,17 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from teachable.evaluate.config import EvaluateConfig
+from teachable.explore.config import ExploreConfig
 from teachable.pivot.config import PivotConfig
 from teachable.prefer.config import JudgePairsConfig
 from teachable.probe.config import ProbeConfig
-from teachable.recipe import costs
+from teachable.recipe import costs, training_costs
 from teachable.recipe.spec import Kinds, StageSpec
 from teachable.report.config import ReportConfig
 from teachable.select.config import SelectConfig
 from teachable.tasks.config import BUILT_IN, NO_SOURCE, TasksConfig
 from teachable.train.config import DpoConfig, PreferencesConfig, PretrainConfig, SftConfig
+from teachable.train.tune_config import AblateConfig, AddConfig, ScaleConfig, TuneConfig
 
 
 class ModelsConfig(BaseModel):
@@ -76,6 +78,47 @@ _SPECS = (
         forecast=costs.sft,
         outside=("models/{stage}-*",),
         tokens_per_s=12_000,
+    ),
+    StageSpec(
+        "tune",
+        1,
+        TuneConfig,
+        needs={"examples": "select", "prompts": "tasks", "base": "pretrain"},
+        forecast=training_costs.tune,
+        tokens_per_s=6_000,
+    ),
+    StageSpec(
+        "add",
+        1,
+        AddConfig,
+        needs={"tuned": "tune", "prompts": "tasks", "base": "pretrain"},
+        forecast=training_costs.add,
+        tokens_per_s=6_000,
+    ),
+    StageSpec(
+        "explore",
+        1,
+        ExploreConfig,
+        needs={"examples": "select", "prompts": "tasks", "base": "pretrain"},
+        forecast=training_costs.explore,
+        tokens_per_s=6_000,
+    ),
+    StageSpec(
+        "scale",
+        1,
+        ScaleConfig,
+        needs={"examples": "select", "prompts": "tasks", "base": "pretrain"},
+        forecast=training_costs.scale,
+        path_fields=("evidence",),
+        tokens_per_s=6_000,
+    ),
+    StageSpec(
+        "ablate",
+        1,
+        AblateConfig,
+        needs={"examples": "select", "prompts": "tasks", "base": "pretrain"},
+        forecast=training_costs.ablate,
+        tokens_per_s=6_000,
     ),
     StageSpec("models", 1, ModelsConfig, forecast=costs.models, path_fields=("paths",)),
     StageSpec(
@@ -145,7 +188,10 @@ _SPECS = (
         needs={"tasks": "tasks"},
         optional={
             role: role
-            for role in ("pretrain", "probe", "select", "sft", "evaluate", "pivot", "dpo", "judge_pairs", "judge_dpo")
+            for role in (
+                *("pretrain", "probe", "select", "sft", "evaluate", "pivot", "dpo", "judge_pairs", "judge_dpo"),
+                *("tune", "add", "explore", "scale", "ablate"),
+            )
         },
         forecast=costs.report,
         outside=("report.html", "report.md", "report.json"),

@@ -22,7 +22,7 @@ from teachable.tasks.config import split_task
 M = TypeVar("M", bound=BaseModel)
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Names of the run folder's own files and folders, which a stage's folder must not take.
-_TAKEN = {"models", "manifest", "ledger", "run"}
+_TAKEN = {"models", "manifest", "ledger", "run", "tuned"}
 
 
 class _Document(BaseModel):
@@ -66,9 +66,30 @@ def recipe_from(source: Source, overrides: Sequence[str] = (), *, kinds: Kinds, 
         seed=document.seed,
         base=base,
         engine=engine,
-        resources=document.resources,
+        resources=_reachable(document.resources, source, folder),
         stages=tuple(stages),
     )
+
+
+def _reachable(resources: Resources, source: Source, folder: Path) -> Resources:
+    """The resources with the paths that they name made absolute; a folder of models may be one that is yet to be made.
+
+    Raises:
+        TeachableError: there is no such config file of accelerate.
+    """
+    changed: dict[str, Path] = {}
+    for name in ("cache_dir", "accelerate"):
+        value = getattr(resources, name)
+        if value is None:
+            continue
+        changed[name] = (_folder_of(f"resources.{name}", source, folder) / Path(value).expanduser()).resolve()
+        if name == "accelerate" and not changed[name].is_file():
+            raise TeachableError(
+                f"there is no file {changed[name]}",
+                where=source.where("resources", name),
+                mend="Write the path of a config file, as `accelerate config` makes it, or null",
+            )
+    return resources.model_copy(update=changed) if changed else resources
 
 
 def _folder_of(field: str, source: Source, folder: Path) -> Path:

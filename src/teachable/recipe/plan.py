@@ -7,19 +7,23 @@ behind, or else on stated defaults, and the plan says which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from teachable.errors import TeachableError
+from teachable.recipe.accelerating import n_devices
+from teachable.recipe.base_shape import base_shape
 from teachable.recipe.config import Recipe, Stage
 from teachable.recipe.graph import ancestors, descendants
 from teachable.recipe.keys import Ingredients, changes, ingredients, key_of
 from teachable.recipe.load import nearest
 from teachable.recipe.rates import Rates, RateSource
-from teachable.recipe.spec import Forecast, ForecastInput, Kinds, spec_of
+from teachable.recipe.spec import Forecast, ForecastInput, Kinds, StageSpec, spec_of
+from teachable.recipe.training_costs import LAUNCHED
 from teachable.store.files import read_json
 from teachable.store.manifest import RunFolder, StageEntry
+from teachable.train.config import PretrainConfig
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,25 @@ class StagePlan:
     forecast: Forecast
     seconds: float
     rate: RateSource
+
+    @property
+    def device_hours(self) -> float:
+        """Hours times devices, of a stage that trains."""
+        return self.seconds * self.forecast.n_devices / 3600
+
+    def training(self) -> dict[str, Any] | None:
+        """What a training needs, for machines; None of a stage that trains nothing, or that is cached."""
+        forecast = self.forecast
+        if self.cached or not forecast.n_devices:
+            return None
+        return {
+            "steps": forecast.steps,
+            "devices": forecast.n_devices,
+            "device_bytes": forecast.device_bytes or None,
+            "device_hours": round(self.device_hours, 3),
+            "flops": forecast.flops or None,
+            "basis": forecast.basis,
+        }
 
 
 @dataclass(frozen=True)
@@ -76,6 +99,7 @@ class Plan:
                 "cost_usd": 0.0 if stage.cached else round(stage.forecast.cost_usd, 4),
                 "disk_bytes": 0 if stage.cached else stage.forecast.disk_bytes,
                 "rate": stage.rate,
+                "training": stage.training(),
             }
             for stage in self.stages
         ]
@@ -83,29 +107,36 @@ class Plan:
             name: sum(stage[name] for stage in stages)  # type: ignore[misc]
             for name in ("prompts", "completions", "tokens", "minutes", "cost_usd", "disk_bytes")
         }
-        return {"recipe": self.recipe, "run": self.run, "stages": stages, "total": sums}
+        hours = sum(stage.device_hours for stage in self.stages if stage.training() is not None)
+        return {
+            "recipe": self.recipe,
+            "run": self.run,
+            "stages": stages,
+            "total": {**sums, "device_hours": round(hours, 3)},
+        }
 
 
-def wanted_stages(recipe: Recipe, until: str | None, start: str | None) -> tuple[list[Stage], set[str]]:
+def wanted_stages(recipe: Recipe, until: str | Sequence[str] | None, start: str | None) -> tuple[list[Stage], set[str]]:
     """The stages of a run in order, and the names of those that are to be redone.
 
     Args:
-        until: leave out what this stage does not need.
+        until: leave out what neither this stage, nor any of these, needs.
         start: redo this stage and whatever rests on it, though it is cached.
 
     Raises:
         TeachableError: one of them is no stage of the recipe, or nothing of `start` is left by `until`.
     """
     needs = {stage.name: tuple(stage.needs.values()) for stage in recipe.stages}
-    for option, name in (("--until", until), ("--from", start)):
+    ends = [] if until is None else [until] if isinstance(until, str) else list(until)
+    for option, name in (*(("--until", end) for end in ends), ("--from", start)):
         if name is not None and name not in needs:
             raise TeachableError(
                 f"there is no stage {name!r} in recipe {recipe.name!r}{nearest(name, needs)}", where=option
             )
-    kept = set(needs) if until is None else ancestors(needs, until)
+    kept = set().union(*(ancestors(needs, end) for end in ends)) if ends else set(needs)
     redo = set() if start is None else descendants(needs, start)
     if start is not None and start not in kept:
-        raise TeachableError(f"stage {until!r} does not need {start!r}, so nothing would be redone", where="--from")
+        raise TeachableError(f"stage {ends[0]!r} does not need {start!r}, so nothing would be redone", where="--from")
     return [stage for stage in recipe.stages if stage.name in kept], redo & kept
 
 
@@ -171,9 +202,28 @@ def forecast_of(
     """A stage's forecast, its seconds, and what these rest on; `expected` are the stats of earlier stages."""
     spec = spec_of(kinds, stage.kind)
     inputs = {role: expected.get(needed, {}) for role, needed in stage.needs.items()}
-    forecast = spec.forecast(ForecastInput(config=stage.config, base=recipe.base, engine=recipe.engine, inputs=inputs))
-    seconds, source = rates.seconds(spec, recipe.sampled_model if spec.uses_engine else recipe.base, forecast)
+    made = next((one.config for one in recipe.stages if isinstance(one.config, PretrainConfig)), None)
+    shape, shape_from = base_shape(recipe.base, made)
+    given = ForecastInput(
+        config=stage.config,
+        base=recipe.base,
+        engine=recipe.engine,
+        inputs=inputs,
+        resources=recipe.resources,
+        shape=shape,
+        shape_from=shape_from,
+    )
+    forecast = spec.forecast(given)
+    seconds, source = rates.seconds(spec, rated(recipe, spec), forecast)
     return forecast, seconds, source
+
+
+def rated(recipe: Recipe, spec: StageSpec) -> str:
+    """What a rate belongs to beside a kind: the model, and the devices where a training is spread over several."""
+    if spec.uses_engine:
+        return recipe.sampled_model
+    n = n_devices(recipe.resources) if spec.kind in LAUNCHED else 1
+    return recipe.base if n == 1 else f"{recipe.base} on {n} devices"
 
 
 def stats_of(run: RunFolder, stage: str) -> Mapping[str, Any]:

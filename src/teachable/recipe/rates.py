@@ -37,6 +37,8 @@ class Rates:
             return (measured, "measured") if measured is not None else (forecast.seconds, "default")
         if not forecast.tokens:
             return forecast.seconds, "default"
+        if measured is None and forecast.work_s:
+            return forecast.seconds + forecast.work_s, "default"
         rate = measured if measured is not None else spec.tokens_per_s
         return forecast.seconds + forecast.tokens / rate, "measured" if measured is not None else "default"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +18,9 @@ import yaml
 
 from teachable.errors import TeachableError
 from teachable.recipe.config import Recipe
-from teachable.recipe.plan import Decision, decide, forecast_of, stats_of, wanted_stages
+from teachable.recipe.plan import Decision, decide, forecast_of, rated, stats_of, wanted_stages
 from teachable.recipe.rates import Rates
-from teachable.recipe.spec import Forecast, Kinds, RunnerFor, SpendingLimits, StageContext, spec_of
+from teachable.recipe.spec import Forecast, Kinds, Permissions, RunnerFor, SpendingLimits, StageContext, spec_of
 from teachable.records import Progress
 from teachable.store.files import write_text
 from teachable.store.manifest import RunFolder, StageEntry
@@ -61,9 +62,10 @@ def run_recipe(
     runner_for: RunnerFor,
     watcher: Watcher,
     *,
-    until: str | None = None,
+    until: str | Sequence[str] | None = None,
     start: str | None = None,
     limits: SpendingLimits | None = None,
+    permissions: Permissions | None = None,
 ) -> RunSummary:
     """Run every stage that is not complete.
 
@@ -71,6 +73,7 @@ def run_recipe(
         runner_for: gives the runner of a kind; asked only when a stage of that kind must run.
         until, start: see `plan.wanted_stages`.
         limits: what the run folder may hold at most; None is no limit.
+        permissions: what a stage would refuse otherwise.
 
     Raises:
         Stopped: a limit was reached, or the user interrupted; everything that was paid for is kept.
@@ -95,7 +98,9 @@ def run_recipe(
                 forecast, seconds, _ = forecast_of(recipe, stage, kinds, rates, expected)
                 _check_room(run.path, stage.name, forecast.disk_bytes)
                 watcher.started(stage.name, decision.reason, forecast, seconds)
-                work = _Work(recipe, run, kinds, runner_for, watcher, limits or SpendingLimits())
+                work = _Work(
+                    recipe, run, kinds, runner_for, watcher, limits or SpendingLimits(), permissions or Permissions()
+                )
                 entry = work.stage(decision, afresh=stage.name in redo)
                 watcher.finished(stage.name, entry)
                 ran.append(stage.name)
@@ -114,6 +119,7 @@ class _Work:
     runner_for: RunnerFor
     watcher: Watcher
     limits: SpendingLimits
+    permissions: Permissions
 
     def stage(self, decision: Decision, *, afresh: bool) -> StageEntry:
         """Run one stage and write it into the manifest."""
@@ -141,6 +147,7 @@ def _run_stage(work: _Work, decision: Decision, *, afresh: bool) -> StageEntry:
         limits=work.limits,
         on_interrupt=lambda n_in_flight: watcher.interrupted(stage.name, n_in_flight),
         say=lambda sentence: watcher.said(stage.name, sentence),
+        permissions=work.permissions,
     )
     begun = time.perf_counter()
     outcome = runner_for(stage.kind)(context)
@@ -161,9 +168,7 @@ def _run_stage(work: _Work, decision: Decision, *, afresh: bool) -> StageEntry:
         requires=tuple(str(path) for path in outcome.requires),
     )
     spent = outcome.tokens_out if outcome.tokens_spent is None else outcome.tokens_spent
-    Rates(recipe.resources.cache_path()).measured(
-        spec, recipe.sampled_model if spec.uses_engine else recipe.base, spent, seconds
-    )
+    Rates(recipe.resources.cache_path()).measured(spec, rated(recipe, spec), spent, seconds)
     return run.complete(stage.name, entry, outside=outside)
 
 

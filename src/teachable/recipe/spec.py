@@ -24,6 +24,7 @@ from teachable.errors import TeachableError
 from teachable.recipe.config import Resources
 from teachable.records import OnProgress
 from teachable.tasks.config import task_paths
+from teachable.train.shapes import ModelShape
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -36,6 +37,11 @@ class Forecast:
     stated default for what does not grow with tokens, `cost_usd` the money at the engines' prices. `produces` are the
     counts that later stages will find in its `stats.json` (`n_pool`, `n_heldout`, ...), so that they can be forecast
     before it ran.
+
+    Of a stage that trains: `steps` of the optimiser, all its models together; `n_devices` that each training is spread
+    over; `device_bytes`, the memory that it needs on each, 0 where that is not known; `flops`, its arithmetic, and
+    `work_s`, the seconds that this takes on the stated devices, 0 where tokens a second say it better. `basis` says
+    what these rest on, or why they are not known.
     """
 
     prompts: int = 0
@@ -45,16 +51,28 @@ class Forecast:
     seconds: float = 0.0
     produces: Mapping[str, Any] = field(default_factory=dict)
     cost_usd: float = 0.0
+    steps: int = 0
+    n_devices: int = 0
+    device_bytes: int = 0
+    flops: float = 0.0
+    work_s: float = 0.0
+    basis: str = ""
 
 
 @dataclass(frozen=True)
 class ForecastInput:
-    """What a forecast may look at: the stage's config, and what each input has made or is expected to make."""
+    """What a forecast may look at: the stage's config, and what each input has made or is expected to make.
+
+    `shape` is the base's, or None, and `shape_from` says where it was found, or why it was not.
+    """
 
     config: BaseModel
     base: str
     engine: EngineConfig
     inputs: Mapping[str, Mapping[str, Any]]
+    resources: Resources = field(default_factory=lambda: Resources.model_validate({}))
+    shape: ModelShape | None = None
+    shape_from: str = ""
 
     def count(self, role: str, name: str, default: int = 0) -> int:
         """A count of an input's stats (a list counts as its length), or the default where it is not known."""
@@ -73,6 +91,19 @@ class SpendingLimits:
 
     max_cost_usd: float | None = None
     max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What the user allows this time. A permission decides whether a stage is refused, never what it makes, so none
+    enters a key.
+
+    `refreeze` lists domains whose frozen set may be replaced.
+    """
+
+    refreeze: tuple[str, ...] = ()
+    allow_regression: bool = False
+    without_evidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +128,7 @@ class StageContext:
     limits: SpendingLimits = field(default_factory=lambda: SpendingLimits())
     on_interrupt: Callable[[int], None] = lambda n_in_flight: None
     say: Callable[[str], None] = lambda sentence: None
+    permissions: Permissions = field(default_factory=lambda: Permissions())
 
     @property
     def ledger_path(self) -> Path:

@@ -14,17 +14,21 @@ from teachable.store.digest import model_digest
 from teachable.store.files import read_json
 
 
-class TuningJob(Protocol):
-    """One model to tune. `out` is its folder; `part` is where its record goes once that is saved."""
-
-    @property
-    def label(self) -> str: ...
+class Named(Protocol):
+    """A model that tables call by arm and seed."""
 
     @property
     def arm(self) -> str: ...
 
     @property
     def seed(self) -> int: ...
+
+
+class TuningJob(Named, Protocol):
+    """One model to tune. `out` is its folder; `part` is where its record goes once that is saved."""
+
+    @property
+    def label(self) -> str: ...
 
     @property
     def out(self) -> Path: ...
@@ -74,7 +78,7 @@ def tokens_of(records: Iterable[dict[str, Any]]) -> int:
     return sum(record["run"]["n_tokens"] for record in records)
 
 
-def curve_rows(jobs: Sequence[TuningJob], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def curve_rows(jobs: Sequence[Named], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row an optimiser step of a model."""
     return [
         {"arm": job.arm, "seed": job.seed, **point}

@@ -36,6 +36,8 @@ def run(ctx: StageContext) -> StageOutcome:
     write_rows(ctx.folder / "examples.jsonl", [to_row(example) for example in chosen.pool])
     for (arm, seed), examples in chosen.sets.items():
         write_rows(ctx.folder / "examples" / f"{arm}-{seed}.jsonl", [to_row(example) for example in examples])
+    for one in chosen.stats["left_out"]:
+        ctx.say(f"{one['reason']}, so it is left out")
     counted = "tokens" if "base" in ctx.inputs else f"characters / {CHARS_PER_TOKEN}"
     write_json(ctx.folder / "stats.json", {**chosen.stats, "tokens_are": counted})
     note = f"{len(chosen.pool)} of {len(prompts)} prompts are in the pool"

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from teachable.errors import TeachableError
-from teachable.overlap.guard import TrainingRow
-from teachable.recipe.guarding import example_name, held_out, refuse_overlaps
+from teachable.recipe.guarding import n_overlaps
 from teachable.recipe.sampling import Place, place_of
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.recipe.tuning import curve_rows, tokens_of, tune_all
@@ -46,7 +45,7 @@ def run(ctx: StageContext) -> StageOutcome:
     """Train one model a set of examples. A killed stage goes on with the sets that it had not finished."""
     config = ctx.config_as(SftConfig)
     jobs = _jobs(ctx, config)
-    n_overlaps = _n_overlaps(ctx, config, jobs)
+    n_overlapping = n_overlaps(ctx, [job.examples for job in jobs], allow=config.allow_overlap)
     n_steps = jobs[0].n_steps
     records, spent = tune_all(ctx, jobs, train_one)
     write_rows(ctx.folder / "runs.parquet", [record["run"] for record in records])
@@ -59,7 +58,7 @@ def run(ctx: StageContext) -> StageOutcome:
         "tokens_per_step": config.tokens_per_step,
         "budget_tokens": read_json(ctx.inputs["examples"] / "stats.json").get("budget_tokens"),
         "backend": records[0]["run"]["backend"],
-        "n_overlaps": n_overlaps,
+        "n_overlaps": n_overlapping,
         "seconds": round(sum(record["run"]["seconds"] for record in records), 3),
         "tokens": tokens_of(records),
     }
@@ -102,28 +101,6 @@ def _jobs(ctx: StageContext, config: SftConfig) -> list[SftJob]:
             )
         )
     return jobs
-
-
-def _n_overlaps(ctx: StageContext, config: SftConfig, jobs: list[SftJob]) -> int | None:
-    """How many examples overlap the held-out questions; None where nobody said what is held out.
-
-    Raises:
-        TeachableError: some do, and the config does not allow it.
-    """
-    held = held_out(ctx)
-    if held is None:
-        return None
-    rows: dict[str, TrainingRow] = {}  # the arms share examples
-    for job in jobs:
-        for number, example in enumerate(read_records(job.examples, Example), start=1):
-            if example.id in rows:
-                continue
-            said = [message for message in example.messages if message["role"] == "assistant"]
-            prompt = example.messages[:-1] if example.messages[-1] in said else example.messages
-            responses = {"response": "\n".join(message["content"] for message in said)}
-            name = example_name(job.examples, number)
-            rows[example.id] = held.row_of_chat(name, example.prompt_id, prompt, responses)
-    return refuse_overlaps(ctx, held, list(rows.values()), allow=config.allow_overlap)
 
 
 def train_one(job: SftJob) -> dict[str, Any]:
