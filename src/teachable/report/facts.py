@@ -13,6 +13,7 @@ from typing import Any
 
 from teachable.report.config import ReportConfig
 from teachable.report.gathering.answers import answer_facts
+from teachable.report.gathering.by_turns import by_turns_facts
 from teachable.report.gathering.checking import COLUMNS, disagreements, task_disagreements, undecided_rate
 from teachable.report.gathering.costs import cost_facts
 from teachable.report.gathering.forgetting import forgetting_facts
@@ -53,6 +54,7 @@ def gather(reader: RunReader, config: ReportConfig) -> Facts:
         "training": training_facts(reader, order),
         "pivots": pivot_facts(reader, config),
         "preferences": preference_facts(reader),
+        "by_turns": by_turns_facts(reader),
         "examples": sample_facts(reader, config, seed=recipe.get("seed")),
         "stages": stages,
         "costs": cost_facts(reader, stages["rows"]),

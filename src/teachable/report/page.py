@@ -17,6 +17,7 @@ from typing import Any
 from teachable.report.drawing import (
     account,
     bill,
+    by_turns,
     contest,
     domains,
     material,
@@ -40,6 +41,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], Html], tuple[str, ...
     ("differences", "Differences", paired.differences, ("evaluate",)),
     ("domains", "Domains", domains.by_domain, ("evaluate",)),
     ("forgetting", "Gains and losses", matrix.forgetting, ("evaluate",)),
+    ("by-turns", "One domain at a time", by_turns.by_turns, ()),
     ("training", "Training", material.training, ("sft", "pretrain")),
     ("preferences", "Preferences", preferences.preferences, ()),
     ("examples", "Examples", account.examples, ("select",)),

@@ -21,6 +21,9 @@ KINDS = {
     "sft": ("supervised fine-tuning", "sft"),
     "dpo": ("direct preference optimisation on pairs at pivotal tokens", "dpo"),
     "judge_dpo": ("direct preference optimisation on judged pairs", "dpo"),
+    "tune": ("supervised fine-tuning on one domain until it gained no more", "sft"),
+    "add": ("several domains joined, one after the other", "sft"),
+    "scale": ("supervised fine-tuning on a mix of domains", "sft"),
 }
 ARMS = {
     "teachable": "prompts that the base sometimes gets right and sometimes wrong",
@@ -130,6 +133,12 @@ def _training(reader: RunReader, source: Source, stage: str, kind: str, row: Row
     if kind == "sft":
         data = f"{needs.get('examples') or reader.folders['select']}/examples/{label}.jsonl"
         what = f"{count(row.get('n_examples'))} worked examples ({code(data)}), each with a response that was verified"
+    elif kind == "tune":
+        data = f"tuned/frozen/{row['arm']}.jsonl"
+        what = f"{count(row.get('n_examples'))} worked examples of the domain {code(row['arm'])} ({code(data)})"
+    elif kind in ("add", "scale"):
+        what = f"{count(row.get('n_examples'))} worked examples of several domains"
+        what = "No examples: tuned models were merged" if row.get("backend") == "merge" else what
     else:
         data = f"{needs.get('preferences') or ('pivot' if kind == 'dpo' else 'judge_pairs')}/preferences.parquet"
         what = f"{count(row.get('n_pairs'))} pairs of a chosen and a rejected continuation ({code(data)})"

@@ -17,7 +17,18 @@ from teachable.errors import TeachableError
 from teachable.store.files import read_json
 
 ROLES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate")
-KINDS = ("pivot", "dpo", "judge_pairs", "judge_dpo")  # these a recipe may lack, or have several of
+# These a recipe may lack, or have several of.
+KINDS = (
+    "pivot",
+    "dpo",
+    "judge_pairs",
+    "judge_dpo",
+    "tune",
+    "add",
+    "explore",
+    "scale",
+    "ablate",
+)
 MAKERS = ("pretrain", "probe", "select", "sft", *KINDS)  # stages that make a model, or what one is made from
 Row = dict[str, Any]
 

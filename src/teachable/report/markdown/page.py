@@ -11,6 +11,7 @@ from typing import Any
 
 from teachable.records import ZONES
 from teachable.report.drawing.material import ENDS, KEYS
+from teachable.report.markdown.by_turns import by_turns
 from teachable.report.markdown.results import determined_by, results
 from teachable.report.markdown.text import bar, blocks, code, columns, fence, table, text
 from teachable.report.markup import DASH, NONE, count, dollars, duration, percent, short
@@ -27,6 +28,7 @@ def report_markdown(facts: Facts) -> str:
         _pass_rates(facts),
         _pivots(facts),
         _preferences(facts),
+        by_turns(facts),
         _training(facts),
         _examples(facts),
         determined_by(facts),
