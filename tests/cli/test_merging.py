@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.merge.folders import random_arrays, write_model
+from tests.recipe.tuned_runs import tuned_run
 from typer.testing import CliRunner, Result
 
 from teachable.cli.main import app
@@ -79,6 +80,14 @@ def test_it_predicts_and_writes_nothing(models: None) -> None:
         (["--predict", "one", "two"], r"merge: a prediction compares what models differ by from a base, and none is"),
         (["--predict", "one", "--base", "base"], r"merge: predict: interference is between models\. Name two or more"),
         (["--predict", *DONE], r"merge: --predict merges nothing, so --method means nothing to it\. Leave out --meth"),
+        (["--predict", "one"], r"merge: a prediction compares what models differ by from a base, and none is named"),
+        (["--predict", "run"], r"run: there is no run folder here\. Name the run folder of `teachable tune`\.$"),
+        (["--predict", "run", "--out", "x"], r"merge: --predict merges nothing, so --out means nothing to it\. Leave"),
+        (
+            ["--predict", "one", "two", "--base", "base", "--probe-examples", "8"],
+            r"merge: --probe-examples is for a run folder, and models are named\. Leave out --probe-examples\.$",
+        ),
+        ([*DONE, "--seed-of-model", "1"], r"merge: --seed-of-model is for --predict, which is not asked for\. Leave"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(models: None, arguments: list[str], sentence: str) -> None:
@@ -87,6 +96,35 @@ def test_bad_input_is_one_sentence_and_exit_code_2(models: None, arguments: list
     assert re.match("error: " + sentence, done.stderr), done.stderr
     assert done.stderr.count("\n") == 1 and done.stdout == ""
     assert sorted(path.name for path in Path().iterdir()) == ["base", "one", "two"]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of two seeds of three domains."""
+    return tuned_run(tmp_path_factory.mktemp("tuned") / "run")
+
+
+def test_a_run_is_predicted(tuned: Path, in_process: CliRunner) -> None:
+    done = merge("--predict", str(tuned), "--probe-examples", "8", "--seed-of-model", "4")
+    assert done.exit_code == 0, done.stderr
+    gradients, others, domains, notes = (part.splitlines() for part in done.stdout.split("\n\n"))
+    assert re.split(r"\s{2,}", gradients[0])[:3] == ["gradients", "aligned", "95% interval"]
+    assert re.split(r"\s{2,}", others[0])[:3] == ["weights, wording", "cosine", "sign conflicts"]
+    assert [re.split(r"\s{2,}", line)[0] for line in domains] == ["domain", "sums", "more sums", "spelling"]
+    assert re.split(r"\s{2,}", domains[1])[-1] == "75%" and re.split(r"\s{2,}", domains[2])[-1] == "-"
+    assert notes[0].startswith("26,912 parameters; models of seed 4; gradients at the base; independent")
+    assert notes[2].endswith("None of these numbers says how much a pair will lose.") and len(notes) == 3
+    arguments = ("--predict", str(tuned), "--probe-examples", "8", "--seed-of-model", "4", "--json")
+    found = json.loads(merge(*arguments).stdout)
+    for shown, pair in zip(gradients[1:], found["pairs"], strict=True):
+        assert re.split(r"\s{2,}", shown)[:2] == [f"{pair['one']} / {pair['two']}", f"{pair['gradient_aligned']:+.2f}"]
+    assert {one["n_probed"] for one in found["domains"]} == {8} and found["seed"] == 4
+
+
+def test_a_seed_that_there_is_not_is_one_sentence(tuned: Path, in_process: CliRunner) -> None:
+    done = merge("--predict", str(tuned), "--seed-of-model", "9")
+    assert done.exit_code == 2 and done.stdout == ""
+    assert re.fullmatch(r"error: .*tune: no model of this run has the seed 9\. There are 3, 4\.\n", done.stderr)
 
 
 def test_it_loads_no_model_library(models: None) -> None:

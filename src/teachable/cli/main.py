@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from teachable.cli.ablating import ablate
 from teachable.cli.comparing import compare
 from teachable.cli.dpo import dpo
 from teachable.cli.ending import ending
 from teachable.cli.evaluating import evaluate
+from teachable.cli.exploring import explore, scale
 from teachable.cli.judging import judge_pairs
 from teachable.cli.merging import merge
 from teachable.cli.options import (
@@ -33,6 +35,7 @@ from teachable.cli.options import (
     Sets,
 )
 from teachable.cli.pivoting import pivot
+from teachable.cli.tuning import tune
 from teachable.cli.verification import verify
 
 app = typer.Typer(
@@ -218,7 +221,11 @@ def sft(
 train.command()(dpo)
 
 
+app.command()(tune)
 app.command()(merge)
+app.command()(ablate)
+app.command()(explore)
+app.command()(scale)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(verify)

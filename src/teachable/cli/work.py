@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,18 @@ from teachable.cli import wiring
 from teachable.cli.show import duration, print_json, size, watching
 from teachable.engines.config import EngineConfig, engine_from
 from teachable.errors import TeachableError
+from teachable.recipe.accelerating import refuse_ranks, refuse_what_is_missing
 from teachable.recipe.config import Recipe
 from teachable.recipe.load import load_recipe, recipe_from
 from teachable.recipe.plan import Plan, make_plan
 from teachable.recipe.run import RunSummary, run_recipe
 from teachable.recipe.source import COMMAND_LINE, Source, layered, read_source
-from teachable.recipe.spec import SpendingLimits
+from teachable.recipe.spec import Permissions, SpendingLimits
 from teachable.store.files import read_json
 from teachable.store.manifest import RunFolder
 
 ASKS_THE_POOL = ("probe", "pivot", "judge_pairs")
+OF_THE_POOL = ("select", "tune", "explore")  # what rests on the pool alone, and on no arms
 REPORT_ROLES = ("tasks", "pretrain", "probe", "select", "sft", "evaluate")
 
 
@@ -48,17 +50,25 @@ def carry_out(
     recipe: Recipe,
     run: RunFolder,
     *,
-    until: str | None = None,
+    until: str | Sequence[str] | None = None,
     start: str | None = None,
     as_json: bool = False,
     limits: SpendingLimits | None = None,
+    permissions: Permissions | None = None,
 ) -> None:
-    """Run a recipe and say what came of it: a line for people, or the whole summary as JSON."""
+    """Run a recipe and say what came of it: a line for people, or the whole summary as JSON.
+
+    Raises:
+        TeachableError: the command is run in every process of an `accelerate launch`; and what `run_recipe` raises.
+    """
+    refuse_ranks()
+    refuse_what_is_missing(recipe.resources)
     context, watcher = watching()
     with context:
         summary = run_recipe(
-            recipe, run, wiring.kinds(), wiring.runner_for, watcher, until=until, start=start, limits=limits
-        )
+            recipe, run, wiring.kinds(), wiring.runner_for, watcher, until=until, start=start, limits=limits,
+            permissions=permissions,
+        )  # fmt: skip
     if as_json:
         print_json(_summary_document(summary))
     else:
@@ -158,14 +168,8 @@ def plan_text(plan: Plan) -> str:
         )
         for stage in plan.stages
     ]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            text.ljust(width) if i in (0, 1, len(head) - 1) else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [head, *rows]
-    ]
+    lines = _in_columns(head, rows, left=(0, 1, len(head) - 1))
+    lines += _trainings(plan)
     total = plan.document()["total"]
     dollars = f", ${total['cost_usd']:,.2f}" if priced else ""
     if plan.to_run:
@@ -176,6 +180,39 @@ def plan_text(plan: Plan) -> str:
     else:
         lines.append(f"{plan.recipe}: everything is up to date in {plan.run}{_report(Path(plan.run))}")
     return "\n".join(lines)
+
+
+def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[int]) -> list[str]:
+    """A table's lines; the columns `left` begin at one edge, the others end at one."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return [
+        "  ".join(
+            text.ljust(width) if i in left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [head, *rows]
+    ]
+
+
+def _trainings(plan: Plan) -> list[str]:
+    """What trainings need, as a second table, and what it rests on."""
+    found = [(stage, needs) for stage in plan.stages if (needs := stage.training()) is not None]
+    if not found:
+        return []
+    rows = [
+        (
+            stage.name,
+            f"{needs['steps']:,}",
+            f"{stage.forecast.tokens:,}",
+            f"{needs['devices']:,}",
+            size(needs["device_bytes"]) if needs["device_bytes"] else "unknown",
+            f"{needs['device_hours']:,.2f}" if needs["device_hours"] < 100 else f"{needs['device_hours']:,.0f}",
+        )
+        for stage, needs in found
+    ]
+    head = ("training", "steps", "tokens", "devices", "memory/device", "device-hours")
+    bases = dict.fromkeys(needs["basis"] for _, needs in found)
+    return ["", *_in_columns(head, rows, left=(0,)), *(f"({basis})" for basis in bases), ""]
 
 
 def _rates(plan: Plan) -> str:
@@ -199,9 +236,12 @@ def run_stage(
     stages: dict[str, dict[str, Any]] | None = None,
     engine: str | None = None,
     limits: SpendingLimits | None = None,
+    permissions: Permissions | None = None,
+    until: Sequence[str] = (),
+    start: str | None = None,
     as_json: bool = False,
 ) -> None:
-    """Run one stage and what it needs, as a recipe that ends there.
+    """Run one stage and what it needs, as a recipe that ends there, or with the stages `until`.
 
     The recipe is `recipe_path`, or the run.yaml that `out` holds already, or a new one of this stage alone with
     defaults; the options are laid over it.
@@ -222,8 +262,8 @@ def run_stage(
         places["stages.tasks.source"] = COMMAND_LINE
         if kind in ASKS_THE_POOL and path is None:
             listed["tasks"]["heldout_frac"] = 0  # all of a file that nothing is to be evaluated on
-    if kind == "select" and recipe_path is None and source.document["stages"].get(kind) is None:
-        listed[kind] = {"arms": [], **(listed.get(kind) or {})}  # a pool is wanted, no experiment
+    if kind in OF_THE_POOL and recipe_path is None and source.document["stages"].get("select") is None:
+        listed["select"] = {"arms": [], **(listed.get("select") or {})}  # a pool is wanted, no experiment
     if engine is not None:
         layer["engine"] = engine_settings(engine, "--engine", source.document.get("engine"))
         places.update({f"engine.{field}": COMMAND_LINE for field in layer["engine"]})
@@ -239,7 +279,10 @@ def run_stage(
     source = layered(source, Source(layer, places, source.name))
     folder = path.resolve().parent if path is not None else Path.cwd()
     recipe = recipe_from(source, sets, kinds=wiring.kinds(), folder=folder)
-    carry_out(recipe, RunFolder(out), until=kind, as_json=as_json, limits=limits)
+    carry_out(
+        recipe, RunFolder(out), until=tuple(until) or kind, start=start, as_json=as_json, limits=limits,
+        permissions=permissions,
+    )  # fmt: skip
 
 
 def mapped(columns: Sequence[str] | None) -> dict[str, dict[str, Any]]:
@@ -295,7 +338,9 @@ def write_report(folder: Path, *, as_json: bool) -> None:
             return
     from teachable.report.build import build_report
 
-    kinds_found = {entry.kind: name for name, entry in entries.items() if entry.kind != "report"}
+    # Of several stages of a kind the one that has its name is the run's own.
+    by_name = sorted(entries.items(), key=lambda item: item[0] == item[1].kind)
+    kinds_found = {entry.kind: name for name, entry in by_name if entry.kind != "report"}
     with run.locked(recipe.name):
         files = build_report(folder, folders={k: n for k, n in kinds_found.items() if k in REPORT_ROLES})
     if as_json:
