@@ -38,7 +38,7 @@ from teachable.recipe.frozen import frozen_path
 from teachable.recipe.predicting import SIGNALS, predict_run
 from teachable.recipe.sampling import Place
 from teachable.recipe.slots import Slot
-from teachable.recipe.stages.tune import judged_of
+from teachable.recipe.steering import judged_of
 from teachable.recipe.training import TrainJob, train_job, training_key
 from teachable.recipe.workers import side_by_side
 from teachable.records import ZONES, Example, Prompt

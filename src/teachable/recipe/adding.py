@@ -29,7 +29,7 @@ from teachable.recipe.frozen import read_frozen
 from teachable.recipe.sampling import place_of
 from teachable.recipe.slots import Slot
 from teachable.recipe.spec import StageContext
-from teachable.recipe.stages.tune import judged_of
+from teachable.recipe.steering import judged_of
 from teachable.recipe.training import TrainJob, train_all, training_key
 from teachable.records import Example, Progress, Prompt
 from teachable.store.digest import digest, model_digest

@@ -27,10 +27,9 @@ from teachable.recipe.sampling import place_of
 from teachable.recipe.slots import TUNED, Slot
 from teachable.recipe.spec import StageContext
 from teachable.recipe.training import TrainJob, train_all, training_key
-from teachable.records import Prompt
 from teachable.stats import Floats
 from teachable.store.digest import digest, file_digest
-from teachable.store.files import read_json, read_records, write_json, write_records
+from teachable.store.files import read_json, write_json, write_records
 from teachable.train.tune_config import TrainingConfig
 
 BASE = "base"
@@ -291,16 +290,3 @@ def frac_undecided(rows: Sequence[dict[str, Any]], arm: str, judged: EvaluateCon
     mine = [row for row in rows if row["arm"] == arm]
     n = sum(row["n_undecided"] + (judged.greedy and row["greedy"] is None) for row in mine)
     return float(n / (len(mine) * judged.n_answers))
-
-
-def questions_of(folder: Path, domains: Sequence[Domain]) -> tuple[Path, Path]:
-    """The files of the questions that choose and of those that judge, written into a stage's folder."""
-    dev, test = folder / "dev.parquet", folder / "test.parquet"
-    write_records(dev, [prompt for domain in domains for prompt in domain.dev])
-    write_records(test, [prompt for domain in domains for prompt in domain.test])
-    return dev, test
-
-
-def n_questions(path: Path) -> int:
-    """How many questions a file holds."""
-    return len(read_records(path, Prompt))

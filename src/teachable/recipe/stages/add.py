@@ -20,7 +20,7 @@ from teachable.recipe.adding import Made, Tuned, additions_of, make_models, read
 from teachable.recipe.live import score_models
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.recipe.stages.evaluate import SCORES
-from teachable.recipe.stages.tune import judged_of
+from teachable.recipe.steering import judged_of
 from teachable.recipe.training_tables import RUNS, write_trainings
 from teachable.store.digest import digest
 from teachable.store.files import write_json, write_rows

@@ -32,15 +32,12 @@ from teachable.recipe.exploring import (
     Measured,
     Wanted,
     frac_undecided,
-    n_questions,
-    questions_of,
     table_of,
 )
-from teachable.recipe.guarding import n_overlaps
 from teachable.recipe.mixing import mixed, selected_shares
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.recipe.stages.evaluate import SCORES
-from teachable.recipe.stages.tune import refuse_judges
+from teachable.recipe.steering import questions_of, refuse_judges, selected_overlaps
 from teachable.stats import Floats
 from teachable.store.digest import digest, file_digest
 from teachable.store.files import write_json, write_rows, write_text
@@ -63,13 +60,7 @@ def run(ctx: StageContext) -> StageOutcome:
         ctx.inputs["prompts"], ctx.inputs["examples"], config.domains, config.dev_frac, where=ctx.name
     )
     refuse_judges(ctx, domains)
-    n_overlapping = n_overlaps(
-        ctx,
-        [ctx.inputs["examples"] / "examples.jsonl"],
-        allow=config.allow_overlap,
-        role="prompts",
-        domains={domain.name for domain in domains},
-    )
+    n_overlapping = selected_overlaps(ctx, domains, allow=config.allow_overlap)
     search = _Search(ctx, config, domains)
     winner = search.rounds()
     confirmed = search.confirmed(winner)
@@ -276,8 +267,8 @@ def _written(search: _Search, winner: Trial, confirmed: _Confirmed) -> dict[str,
         "evidence": evidence,
         "recipe": AT_TOP,
         "n_runs": len(search.measured),
-        "n_dev": n_questions(search.dev),
-        "n_test": n_questions(search.test),
+        "n_dev": sum(len(domain.dev) for domain in search.domains),
+        "n_test": sum(len(domain.test) for domain in search.domains),
         "settings": config.model_dump(mode="json"),
         "tokens": sum(run["n_tokens"] for run in runs),
         "seconds": round(sum(run["seconds"] for run in runs), 3),

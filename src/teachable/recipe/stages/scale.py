@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from teachable.evaluate import EvaluateConfig
+from teachable.evaluate.tables import BASE
 from teachable.explore.evidence import gain, normalised
 from teachable.recipe.domains import Domain, read_domains
 from teachable.recipe.explored import check_evidence
-from teachable.recipe.exploring import n_questions, questions_of, table_of
-from teachable.recipe.guarding import n_overlaps
+from teachable.recipe.exploring import table_of
 from teachable.recipe.live import score_models
 from teachable.recipe.mixing import Mixed, mixed, shares_of
 from teachable.recipe.sampling import place_of
@@ -24,12 +24,14 @@ from teachable.recipe.slots import Slot
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.recipe.stages.evaluate import SCORES
 from teachable.recipe.stages.explore import examples_digest
-from teachable.recipe.stages.tune import (
-    BASE,
+from teachable.recipe.steering import (
     gain_of,
     judged_of,
+    questions_of,
     refuse_judges,
     seeds_of,
+    selected_overlaps,
+    trained_facts,
 )
 from teachable.recipe.training import TrainJob, train_all, training_key
 from teachable.recipe.training_tables import write_trainings
@@ -57,13 +59,7 @@ def run(ctx: StageContext) -> StageOutcome:
     evidence = check_evidence(ctx, config, shares_of(domains, config.mix), str(base["digest"]))
     _tell_other_examples(ctx, evidence, domains)
     refuse_judges(ctx, domains)
-    n_overlapping = n_overlaps(
-        ctx,
-        [ctx.inputs["examples"] / "examples.jsonl"],
-        allow=config.allow_overlap,
-        role="prompts",
-        domains={domain.name for domain in domains},
-    )
+    n_overlapping = selected_overlaps(ctx, domains, allow=config.allow_overlap)
     dev, test = questions_of(ctx.folder, domains)
     sets = {seed: mixed(domains, config.mix, config.n_tokens, f"{ctx.seed}\x1f{seed}") for seed in _seeds(ctx, config)}
     jobs = [_job(ctx, config, base, seed, found, dev) for seed, found in sets.items()]
@@ -74,7 +70,7 @@ def run(ctx: StageContext) -> StageOutcome:
     rows = score_models(ctx, models, test, judged_of(config))
     write_rows(ctx.folder / "scores.parquet", rows, SCORES)
     stats = _stats(ctx, config, records, domains, rows) | {"n_overlaps": n_overlapping, "evidence": evidence}
-    stats |= {"n_epochs": dict(next(iter(sets.values())).n_epochs), "n_dev": n_questions(dev)}
+    stats |= {"n_epochs": dict(next(iter(sets.values())).n_epochs), "n_dev": sum(len(domain.dev) for domain in domains)}
     write_json(ctx.folder / "stats.json", stats)
     for job in jobs:
         job.examples.unlink()
@@ -142,26 +138,18 @@ def _stats(
     domains: Sequence[Domain],
     rows: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    judged, runs = judged_of(config), [record["run"] for record in records]
+    judged = judged_of(config)
     overall = _overall(rows, judged)
     return {
         "domains": [domain.name for domain in domains],
         "mix": normalised(shares_of(domains, config.mix)),
         "seeds": _seeds(ctx, config),
-        "n_runs": len(runs),
         "settings": config.model_dump(mode="json"),
         "n_test": len({row["prompt_id"] for row in rows}),
         "gains": [gain_of(rows, domain.name, ARM, judged) for domain in domains],
         "overall": overall["gain"],
         "sentence": overall["sentence"],
-        "ended": [
-            {name: record["run"][name] for name in ("arm", "seed", "n_steps", "best_step", "stopped", "dev_score")}
-            | {"sentence": record["sentence"]}
-            for record in records
-        ],
-        "tokens": tokens_of(records),
-        "seconds": round(sum(row["seconds"] for row in runs), 3),
-        **{name: runs[0][name] for name in ("path", "digest", "n_params")},
+        **trained_facts(records),
     }
 
 

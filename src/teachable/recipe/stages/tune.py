@@ -11,28 +11,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from teachable.errors import TeachableError
-from teachable.evaluate import EvaluateConfig
-from teachable.evaluate.tables import BASE, metrics_of, value
+from teachable.evaluate.tables import BASE
 from teachable.recipe.domains import Domain, read_domains
 from teachable.recipe.frozen import Frozen, file_name, freeze, frozen_path, proposed
-from teachable.recipe.guarding import n_overlaps
 from teachable.recipe.live import score_models
 from teachable.recipe.sampling import place_of
-from teachable.recipe.scoring import judged_tasks
 from teachable.recipe.slots import Slot
 from teachable.recipe.spec import StageContext, StageOutcome
 from teachable.recipe.stages.evaluate import SCORES
+from teachable.recipe.steering import (
+    gain_of,
+    judged_of,
+    questions_of,
+    refuse_judges,
+    seeds_of,
+    selected_overlaps,
+    steered,
+    trained_facts,
+)
 from teachable.recipe.training import TrainJob, train_all, training_key
 from teachable.recipe.training_tables import write_trainings
 from teachable.recipe.tuning import tokens_of
-from teachable.records import Prompt
-from teachable.stats import paired_difference
 from teachable.store.digest import digest
-from teachable.store.files import read_json, read_records, write_json, write_records, write_rows
-from teachable.train.tune_config import SteeredConfig, TuneConfig
+from teachable.store.files import read_json, write_json, write_records, write_rows
+from teachable.train.tune_config import TuneConfig
 
 
 def run(ctx: StageContext) -> StageOutcome:
@@ -47,18 +50,18 @@ def run(ctx: StageContext) -> StageOutcome:
     domains = _domains(ctx, config)
     refuse_judges(ctx, domains)
     sets = [proposed(ctx, domain) for domain in domains]
-    names = {domain.name for domain in domains}
-    selected = ctx.inputs["examples"] / "examples.jsonl"
-    n_overlapping = n_overlaps(ctx, [selected], allow=config.allow_overlap, role="prompts", domains=names)
-    write_records(ctx.folder / "dev.parquet", [prompt for domain in domains for prompt in domain.dev])
-    write_records(ctx.folder / "test.parquet", [prompt for domain in domains for prompt in domain.test])
+    n_overlapping = selected_overlaps(ctx, domains, allow=config.allow_overlap)
+    _, test = questions_of(ctx.folder, domains)
     jobs = [job for domain, found in zip(domains, sets, strict=True) for job in _jobs(ctx, config, domain, found)]
     records = train_all(ctx, jobs)
     sets = [freeze(ctx, found) for found in sets]
     write_trainings(ctx.folder, records)
-    rows = _scored(ctx, config, records)
+    rows = _scored(ctx, config, records, test)
     write_rows(ctx.folder / "scores.parquet", rows, SCORES)
-    stats = _stats(ctx, config, records, sets, rows) | {"n_overlaps": n_overlapping}
+    stats = _stats(ctx, config, records, sets, rows) | {
+        "n_dev": sum(len(domain.dev) for domain in domains),
+        "n_overlaps": n_overlapping,
+    }
     write_json(ctx.folder / "stats.json", stats)
     for path in ctx.folder.glob(".dev-*.parquet"):
         path.unlink()
@@ -70,32 +73,6 @@ def run(ctx: StageContext) -> StageOutcome:
         model_digest=digest([record["run"]["digest"] for record in records]),
         requires=tuple(Path(job.path) for job in jobs),
     )
-
-
-def judged_of(config: SteeredConfig) -> EvaluateConfig:
-    """How held-out questions are asked, those that steer and those that judge."""
-    return EvaluateConfig(n_samples=config.n_samples, max_tokens=config.max_tokens)
-
-
-def steered(config: SteeredConfig) -> SteeredConfig:
-    """What of a stage's settings a training needs."""
-    return SteeredConfig.model_validate(config.model_dump(include=set(SteeredConfig.model_fields)))
-
-
-def refuse_judges(ctx: StageContext, domains: Sequence[Domain]) -> None:
-    """Raise where a question can only be decided by a judge, who would have to be asked at every evaluation.
-
-    Raises:
-        TeachableError: with the first such domain.
-    """
-    for domain in domains:
-        for verifier in judged_tasks([*domain.dev, *domain.test]).values():
-            raise TeachableError(
-                f"questions of the domain {domain.name!r} are decided by a judge (verifier {verifier!r}), and training "
-                "is steered by verifiers alone",
-                where=ctx.name,
-                mend="Leave the domain out, or give its held-out questions a verifier that needs no judge",
-            )
 
 
 # ---- before training ----
@@ -150,15 +127,12 @@ def _jobs(ctx: StageContext, config: TuneConfig, domain: Domain, found: Frozen) 
     return jobs
 
 
-def seeds_of(ctx: StageContext, n: int) -> list[int]:
-    """The seeds of n models: the recipe's, and those that follow it."""
-    return [ctx.seed + i for i in range(n)]
-
-
 # ---- after training ----
 
 
-def _scored(ctx: StageContext, config: TuneConfig, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _scored(
+    ctx: StageContext, config: TuneConfig, records: Sequence[dict[str, Any]], questions: Path
+) -> list[dict[str, Any]]:
     """Score rows of the base and of every tuned model on the judging questions of all domains."""
     base = read_json(ctx.inputs["base"] / "stats.json")
     models = [(BASE, BASE, 0, ctx.run / base["path"], int(base["n_params"]))]
@@ -167,49 +141,7 @@ def _scored(ctx: StageContext, config: TuneConfig, records: Sequence[dict[str, A
         models.append(
             (f"{row['arm']}-{row['seed']}", row["arm"], row["seed"], ctx.run / row["path"], int(row["n_params"]))
         )
-    return score_models(ctx, models, ctx.folder / "test.parquet", judged_of(config))
-
-
-def gain_of(
-    rows: Sequence[dict[str, Any]], domain: str, arm: str, config: EvaluateConfig, *, over: str = BASE
-) -> dict[str, Any]:
-    """What an arm's models gained over another arm's on a domain's judging questions, over questions and seeds.
-
-    Args:
-        rows: score rows, as `score_models` gives them.
-        over: the arm compared with: one model, or as many seeds.
-
-    Returns:
-        The metric, both means, and the gain with its paired 95% interval. A question that could not be decided for one
-        of the models counts for none of them.
-    """
-    mine = [row for row in rows if row["domain"] == domain]
-    metric = metrics_of(config, mine)[0]
-
-    def table(name: str) -> np.ndarray:
-        """Scores [questions, seeds]."""
-        found = {(row["seed"], row["prompt_id"]): value(row, metric) for row in mine if row["arm"] == name}
-        seeds, questions = sorted({seed for seed, _ in found}), sorted({question for _, question in found})
-        return np.array([[found[seed, question] for seed in seeds] for question in questions])
-
-    tuned, base = table(arm), table(over)
-    gain = paired_difference(tuned, base)
-    decided = ~(np.isnan(tuned).any(axis=1) | np.isnan(base).any(axis=1))
-    return {
-        "domain": domain,
-        "metric": metric,
-        "n_questions": gain.n,
-        "n_seeds": tuned.shape[1],
-        "base": _or_none(base[decided].mean() if decided.any() else np.nan),
-        "tuned": _or_none(tuned[decided].mean() if decided.any() else np.nan),
-        "gain": _or_none(gain.mean),
-        "low": _or_none(gain.low),
-        "high": _or_none(gain.high),
-    }
-
-
-def _or_none(number: float) -> float | None:
-    return None if np.isnan(number) else float(number)
+    return score_models(ctx, models, questions, judged_of(config))
 
 
 def _stats(
@@ -219,28 +151,14 @@ def _stats(
     sets: Sequence[Frozen],
     rows: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    judged, runs = judged_of(config), [record["run"] for record in records]
-    n_dev = len(read_records(ctx.folder / "dev.parquet", Prompt))
-    first = runs[0]
     return {
         "domains": [found.domain for found in sets],
         "seeds": seeds_of(ctx, config.seeds),
-        "n_runs": len(runs),
         "settings": config.model_dump(mode="json"),
         "frozen": {found.domain: found.facts for found in sets},
-        "n_dev": n_dev,
         "n_test": len({row["prompt_id"] for row in rows}),
-        "gains": [gain_of(rows, found.domain, found.domain, judged) for found in sets],
-        "ended": [
-            {name: record["run"][name] for name in ("arm", "seed", "n_steps", "best_step", "stopped", "dev_score")}
-            | {"sentence": record["sentence"]}
-            for record in records
-        ],
-        "tokens": tokens_of(records),
-        "seconds": round(sum(row["seconds"] for row in runs), 3),
-        "path": first["path"],
-        "digest": first["digest"],
-        "n_params": first["n_params"],
+        "gains": [gain_of(rows, found.domain, found.domain, judged_of(config)) for found in sets],
+        **trained_facts(records),
     }
 
 
