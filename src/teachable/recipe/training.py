@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -270,7 +270,7 @@ def train_all(ctx: StageContext, jobs: Sequence[TrainJob]) -> list[dict[str, Any
 
     def finished(job: TrainJob, record: dict[str, Any]) -> None:
         done[job.slot.name] = {**record, "kept": False}
-        ctx.on_progress(_progress(jobs, done))
+        ctx.on_progress(progress_of(jobs, done))
 
     with _telling(ctx, jobs, done):
         if waiting and waiting[0].place.resources.launches:
@@ -288,9 +288,9 @@ def _telling(ctx: StageContext, jobs: Sequence[TrainJob], done: dict[str, dict[s
 
     def tell() -> None:
         while not ended.wait(TELL_EVERY_S):
-            ctx.on_progress(_progress(jobs, dict(done)))
+            ctx.on_progress(progress_of(jobs, dict(done)))
 
-    ctx.on_progress(_progress(jobs, done))
+    ctx.on_progress(progress_of(jobs, done))
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
     try:
@@ -300,8 +300,12 @@ def _telling(ctx: StageContext, jobs: Sequence[TrainJob], done: dict[str, dict[s
         teller.join()
 
 
-def _progress(jobs: Sequence[TrainJob], done: dict[str, dict[str, Any]]) -> Progress:
-    """Steps of all trainings; one that has ended counts as all the steps that it was allowed."""
+def progress_of(jobs: Sequence[TrainJob], done: Mapping[str, Mapping[str, Any]]) -> Progress:
+    """Steps of all trainings; one that has ended counts as all the steps that it was allowed.
+
+    Args:
+        done: the records of the trainings that have ended, by the names of their slots.
+    """
     n_steps = n_tokens = 0
     notes = []
     for job in jobs:
