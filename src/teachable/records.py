@@ -46,6 +46,24 @@ class Lineage:
 
 
 @dataclass(frozen=True)
+class Document:
+    """Organic text: a page, a paper, a passage of one, or a file of code.
+
+    `licence` and `language` (ISO 639-1) are "" where nobody said; `quality` is in [0, 1], None where nobody judged.
+    `meta["code"]` names the programming language of code.
+    """
+
+    id: str
+    text: str
+    source: str
+    licence: str = ""
+    language: str = ""
+    quality: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    lineage: tuple[Lineage, ...] = ()
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A question, and what is known of its answer.
 
@@ -267,8 +285,8 @@ class Progress:
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 
-Record: TypeAlias = Prompt | Solution | Attempt | Estimate | Example
-T = TypeVar("T", Prompt, Solution, Attempt, Estimate, Example)
+Record: TypeAlias = Document | Prompt | Solution | Attempt | Estimate | Example
+T = TypeVar("T", Document, Prompt, Solution, Attempt, Estimate, Example)
 
 
 def to_row(record: Record) -> dict[str, Any]:

@@ -6,8 +6,10 @@ nothing beyond two small packages. It answers from the same tiny model as our ow
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,12 +21,15 @@ from pathlib import Path
 
 import pytest
 from tests.engines.test_openai import failure_of, sample
+from typer.testing import CliRunner
 
+from teachable.cli.main import app
 from teachable.engines import EngineConfig, Request
 from teachable.engines.local import TransformersEngine
 from teachable.engines.openai import OpenAIEngine
 from teachable.errors import TeachableError
 from teachable.records import Message
+from teachable.store.files import read_rows
 
 COMMAND = Path(sys.executable).parent / "transformers"
 MISSING = [name for name in ("fastapi", "uvicorn", "openai") if find_spec(name) is None]
@@ -123,3 +128,25 @@ def test_what_it_refuses_is_said_in_its_words(address: str, tiny_model: Path) ->
     assert isinstance(error, TeachableError) and "does not take min_p=0.1" in str(error)
     error = failure_of(engine_at(address, api="completions", tokenizer=str(tiny_model)), Request("abc"))
     assert isinstance(error, TeachableError) and "takes no token ids" in str(error)
+
+
+def test_a_workflow_asks_it_and_lets_nothing_of_a_random_model_through(address: str, tmp_path: Path) -> None:
+    """The whole command over the protocol: what a model of random weights writes is sent back, then dropped."""
+    (tmp_path / "docs").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / f"docs/{name}.txt").write_text(
+            f"The {name} of them stands by the river, and nobody knows since when. " * 3
+        )
+    out = tmp_path / "made"
+    engine = f"openai:tiny@{address}"
+    command = ["synthesize", "questions", str(tmp_path / "docs"), "--engine", engine, "--out", str(out), "--json"]
+    before = signal.getsignal(signal.SIGTERM)
+    done = CliRunner().invoke(app, [*command, "--set", "writing.max_tokens=16"])
+    signal.signal(signal.SIGTERM, before)
+    assert done.exit_code == 0, done.stderr
+    stats = json.loads(done.stdout)
+    assert stats["complete"] and stats["n_seeds"] == 2 and stats["n_outputs"] == 0
+    written = next(row for row in stats["steps"] if row["step"] == "written")  # facts and deductions of two passages
+    assert written["in"] == 4 == sum(written["dropped"].values())
+    assert sum(written["retried"].values()) == 4 * 2  # each reply was sent back twice
+    assert stats["completions"] == 4 * 3 and len(read_rows(out / "rejects.jsonl")) == stats["n_rejects"] == 4

@@ -28,7 +28,7 @@ MILLION = 1e6
 TEMPLATE_TOKENS = 16
 BYTES_PER_TOKEN = 2
 
-_Unwritten: TypeAlias = tuple[Paid, "asyncio.Future[None]"]
+_Unwritten: TypeAlias = tuple[Paid, "asyncio.Future[bool]"]
 
 
 @dataclass
@@ -121,13 +121,17 @@ class Ledgered:
         kept = self._ledger.get(key, request.n, request.first)
         error: Exception | None = None
         if len(kept) < request.n:
-            async with self._alone_with(key):
-                kept = self._ledger.get(key, request.n, request.first)  # another may have paid meanwhile
+            async with self._alone_with(key) as waited:
+                if waited:  # another has paid meanwhile
+                    kept = self._ledger.get(key, request.n, request.first)
                 self._count(kept.values(), reused=True)
                 for part in _missing(request, kept):
-                    error = await self._buy(key, part) or error
-                # What is written counts: another process may have come first.
-                kept = self._ledger.get(key, request.n, request.first)
+                    bought, fault = await self._buy(key, part)
+                    error = fault or error
+                    if bought is None:  # what is written counts, and another process came first
+                        kept = self._ledger.get(key, request.n, request.first)
+                    else:
+                        kept = {**kept, **dict(enumerate(bought, part.first))}
         else:
             self._count(kept.values(), reused=True)
         if error is not None and len(kept) < request.n:
@@ -135,32 +139,44 @@ class Ledgered:
         return _in_a_row(kept, request)
 
     @asynccontextmanager
-    async def _alone_with(self, key: str) -> AsyncIterator[None]:
-        """A block that no other coroutine is in with the same key: two who ask the same must not both pay."""
+    async def _alone_with(self, key: str) -> AsyncIterator[bool]:
+        """A block that no other coroutine is in with the same key: two who ask the same must not both pay.
+
+        It is told whether it had to wait for one.
+        """
+        waited = False
         while (other := self._buying.get(key)) is not None:
+            waited = True
             await asyncio.wait([other])
         mine = self._buying[key] = asyncio.get_running_loop().create_future()
         try:
-            yield
+            yield waited
         finally:
             del self._buying[key]
             mine.set_result(None)
 
-    async def _buy(self, key: str, request: Request) -> Exception | None:
-        """Ask the engine, write down what it brings, and return the error that kept it from bringing more.
+    async def _buy(self, key: str, request: Request) -> tuple[list[Completion] | None, Exception | None]:
+        """Ask the engine, and write down what it brings.
+
+        Returns:
+            what it brought, or None where the ledger had some of it by then; and the error that kept it from bringing
+            more.
 
         Raises:
             TeachableError: the engine's own, which the user has to mend first, or one of the ledger or the limits.
         """
         async with self._limits.admitted(self._ledger, self._most(request)):
             fault: Exception | None = None
+            is_new = True
             try:
                 completions = await self._engine.sample(request)
             except Exception as error:
                 fault = error
                 completions = list(getattr(error, "completions", ()))
             if completions:
-                await self._write(Paid(key, completions, request.first, [self._cost(one) for one in completions]))
+                is_new = await self._write(
+                    Paid(key, completions, request.first, [self._cost(one) for one in completions])
+                )
                 self._count(completions)
             if isinstance(fault, TeachableError):
                 raise fault
@@ -171,7 +187,7 @@ class Ledgered:
                     reason = f"{type(fault).__name__}: {fault}"
                 lost = request.first + len(completions)
                 self._ledger.fail(key, lost, reason, stage=self._stage, engine=self.name)
-        return fault
+        return (completions if is_new else None), fault
 
     def _most(self, request: Request) -> Need:
         """The most that a request may use. An engine may have to read the prompt anew for each sample."""
@@ -212,50 +228,51 @@ class Ledgered:
                 spent.reused_tokens_out += one.n_tokens
                 spent.reused_cost_usd += cost_usd
 
-    async def _write(self, paid: Paid) -> None:
-        """Return once `paid` is in the ledger; what else arrives in the same turn of the loop goes along.
+    async def _write(self, paid: Paid) -> bool:
+        """Return once `paid` is in the ledger, and whether all of it was new; what arrives in the same turn goes along.
 
         The loop itself writes, not a task: nobody can cancel that, it happens even in a loop that is closing, and a
         caller that is cancelled hears of it only afterwards, so its reservation stands until then.
         """
         loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
+        written: asyncio.Future[bool] = loop.create_future()
         self._unwritten.append((paid, written))
         loop.call_soon(self._flush)
-        await written
+        return await written
 
     def _flush(self) -> None:
         batch, self._unwritten = self._unwritten, []
-        fault = self._put(batch)
-        if fault is None or len(batch) == 1:
-            _wake(batch, fault)
+        done = self._put(batch)
+        if not isinstance(done, Exception) or len(batch) == 1:
+            _wake(batch, done)
             return
         for one in batch:  # whatever is wrong with one of them, the others were paid for too
             _wake([one], self._put([one]))
 
-    def _put(self, batch: Sequence[_Unwritten]) -> Exception | None:
-        """Write a batch, and return what kept it from being written."""
+    def _put(self, batch: Sequence[_Unwritten]) -> bool | Exception:
+        """Write a batch, and return whether all of it was new, or what kept it from being written."""
         try:
-            if batch:
-                self._ledger.put_many([paid for paid, _ in batch], stage=self._stage, engine=self.name)
+            return not batch or self._ledger.put_many([paid for paid, _ in batch], stage=self._stage, engine=self.name)
         except Exception as error:
             return error
-        return None
 
 
-def _wake(batch: Sequence[_Unwritten], fault: Exception | None) -> None:
+def _wake(batch: Sequence[_Unwritten], done: bool | Exception) -> None:
     """Tell those who still wait how their writing went."""
     for _, written in batch:
         if written.done():
             continue
-        if fault is None:
-            written.set_result(None)
+        if isinstance(done, Exception):
+            written.set_exception(done)
         else:
-            written.set_exception(fault)
+            written.set_result(done)
 
 
 def _missing(request: Request, kept: Mapping[int, Completion]) -> Iterator[Request]:
     """The fewest requests for the samples that are wanted and not kept: one for each gap."""
+    if not kept:  # the usual case
+        yield request
+        return
     end = request.first + request.n
     lacking = [sample for sample in range(request.first, end) if sample not in kept]
     starts = [sample for sample in lacking if sample - 1 not in lacking]

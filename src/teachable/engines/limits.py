@@ -75,6 +75,13 @@ class Limits:
         """There is a limit on money or tokens."""
         return self.max_cost_usd is not None or self.max_tokens is not None
 
+    @property
+    def _open(self) -> bool:
+        """Whoever asks may send at once, since nothing is counted but requests in flight."""
+        if self.limited or self.interrupted or self._stop is not None:
+            return False
+        return self.max_in_flight is None or self.n_in_flight < self.max_in_flight
+
     @asynccontextmanager
     async def admitted(self, ledger: Ledger, need: Need) -> AsyncIterator[None]:
         """A block in which one request is sent and its answer written into `ledger`.
@@ -86,11 +93,11 @@ class Limits:
         Raises:
             Stopped: a limit is reached, or the user has interrupted; the block was not entered.
         """
-        waiter = await self._admission(ledger.reservations, need)
+        await self._admission(ledger.reservations, need)
         try:
             yield
         finally:
-            self._settle(waiter)
+            self._settle(ledger.reservations, need)
 
     def interrupt(self) -> None:
         """Admit nothing more. May be called from any thread and from a signal handler."""
@@ -98,10 +105,13 @@ class Limits:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._pump)
 
-    async def _admission(self, reservations: Reservations, need: Need) -> _Waiter:
+    async def _admission(self, reservations: Reservations, need: Need) -> None:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._soon, self._poll = loop, False, None
+        if self._open and not self._waiting:  # the usual case: nothing to wait for, and nobody to overtake
+            self.n_in_flight += 1
+            return
         waiter = _Waiter(reservations, need, loop.create_future())
         self._waiting.append(waiter)
         if self.limited:
@@ -112,17 +122,17 @@ class Limits:
             await waiter.place
         except asyncio.CancelledError:
             if waiter.place.done() and not waiter.place.cancelled() and waiter.place.exception() is None:
-                self._settle(waiter)
+                self._settle(reservations, need)
             self._pump_soon()  # who stood behind may fit
             raise
-        return waiter
 
-    def _settle(self, waiter: _Waiter) -> None:
+    def _settle(self, reservations: Reservations, need: Need) -> None:
         self.n_in_flight -= 1
         if self.limited:
-            waiter.reservations.settle(waiter.need)
-            self._unsynced.add(waiter.reservations)
-        self._pump_soon()
+            reservations.settle(need)
+            self._unsynced.add(reservations)
+        if self._waiting or self._unsynced:
+            self._pump_soon()
 
     def _pump_soon(self) -> None:
         if not self._soon and self._loop is not None and not self._loop.is_closed():

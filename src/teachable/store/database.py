@@ -18,6 +18,7 @@ from typing import Any
 from teachable.errors import TeachableError
 from teachable.store.files import disk_full, mending
 
+CACHE_KIB = 65_536  # of the file that are kept in memory at most
 BUSY_TIMEOUT_S = 60.0
 BUSY_RETRY_S = 0.005
 
@@ -40,6 +41,8 @@ class Database:
             try:
                 _patiently(lambda: self._db.execute("PRAGMA journal_mode=WAL"))
                 self._db.execute("PRAGMA synchronous=NORMAL")
+                # Keys are hashes, so reads and writes hit pages all over the file.
+                self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             except BaseException:
                 self._db.close()
                 raise

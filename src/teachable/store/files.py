@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teachable.errors import TeachableError
-from teachable.records import Attempt, Estimate, Prompt, Record, Solution, T, from_row, to_row
+from teachable.records import Attempt, Document, Estimate, Prompt, Record, Solution, T, from_row, to_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_FORMATS = (".jsonl", ".parquet")  # the endings that rows are read from and written to
 
+_PLAIN = frozenset({str, int, bool, type(None)})
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -121,6 +122,13 @@ def plain(value: object) -> Any:
         TypeError: the value has no JSON form.
         ValueError: a number is NaN or infinite.
     """
+    kind = type(value)
+    if kind in _PLAIN:  # nearly all values, and the tests below take long for so many
+        return value
+    if kind is dict and all(type(key) is str for key in value):  # type: ignore[attr-defined]
+        return {key: plain(item) for key, item in value.items()}  # type: ignore[attr-defined]
+    if kind is list or kind is tuple:
+        return [plain(item) for item in value]  # type: ignore[attr-defined]
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -298,7 +306,7 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
     kinds = {type(record) for record in records}
     if len(kinds) > 1:
         raise TypeError(f"one file holds one kind of record, not {sorted(kind.__name__ for kind in kinds)}")
-    schema = _schema(kinds.pop()) if kinds and Path(path).suffix == ".parquet" else None
+    schema = schema_of(kinds.pop()) if kinds and Path(path).suffix == ".parquet" else None
     write_rows(path, [to_row(record) for record in records], schema)
 
 
@@ -314,7 +322,7 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
         raise TeachableError(str(error.args[0]), where=str(path)) from error
 
 
-def _schema(kind: type[Any]) -> pa.Schema | None:
+def schema_of(kind: type[Any]) -> pa.Schema | None:
     """The Parquet schema of a kind of record; None for a kind whose columns are inferred.
 
     Inference would type a column by its values: an `answer` that is always None would have another type than
@@ -334,8 +342,8 @@ def _schema(kind: type[Any]) -> pa.Schema | None:
     for name in ("level", "sample", "seed", "n", "successes", "n_undecided", "n_tokens"):
         special[name] = pa.int64()
     masses = ("zone_mass", "p_beyond", "p_teachable", "p_mastered")
-    for name in ("posterior_a", "posterior_b", "agreement", "key_agreement", "frac_passed", *masses):
+    for name in ("posterior_a", "posterior_b", "agreement", "key_agreement", "frac_passed", "quality", *masses):
         special[name] = pa.float64()
-    if kind not in (Prompt, Solution, Attempt, Estimate):
+    if kind not in (Document, Prompt, Solution, Attempt, Estimate):
         return None
     return pa.schema([(f.name, special.get(f.name, pa.string())) for f in fields(kind)])

@@ -207,10 +207,13 @@ class Ledger:
             for sample, text, ids, logprobs, reason, n_tokens, n_prompt_tokens in rows
         }
 
-    def put_many(self, entries: Sequence[Paid], *, stage: str, engine: str) -> None:
+    def put_many(self, entries: Sequence[Paid], *, stage: str, engine: str) -> bool:
         """Write what several requests brought, all of it or (killed on the way) none of it.
 
         A sample that is there already stays as it is, and the second one's cost is not counted.
+
+        Returns:
+            whether all of it was new.
         """
         rows = [
             (
@@ -232,7 +235,7 @@ class Ledger:
             )
         ]
         with self._database.transaction() as db:
-            db.executemany(_PAY, rows)
+            return db.executemany(_PAY, rows).rowcount == len(rows)
 
     def fail(self, key: str, first: int, reason: str, *, stage: str, engine: str) -> None:
         """Record that sample `first` of a request could not be had; gone as soon as it is there after all."""

@@ -13,7 +13,16 @@ from __future__ import annotations
 
 from teachable.records import Verdict, Verifier
 from teachable.verify.agreement import same_answer, vote
-from teachable.verify.asking import GoldFault, Prepared, check, near_miss, prove_on_gold, verdict_of
+from teachable.verify.asking import (
+    OWN_ANSWER,
+    GoldFault,
+    Prepared,
+    check,
+    gold_fault,
+    near_miss,
+    prove_on_gold,
+    verdict_of,
+)
 from teachable.verify.choices import Choice
 from teachable.verify.extract import Final, answer_line, extract_answer, final, spoken
 from teachable.verify.gym import Gym
@@ -25,6 +34,7 @@ from teachable.verify.strings import Exact, canonical
 from teachable.verify.voting import Plurality, plurality
 
 __all__ = [
+    "OWN_ANSWER",
     "Calibration",
     "Choice",
     "Code",
@@ -52,6 +62,7 @@ __all__ = [
     "extract_answer",
     "final",
     "get",
+    "gold_fault",
     "graded",
     "gym",
     "judge",

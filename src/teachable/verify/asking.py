@@ -15,6 +15,7 @@ from teachable.verify.registry import get
 from teachable.verify.strings import as_number
 
 _Result = TypeVar("_Result")
+OWN_ANSWER = "its own answer"
 
 
 @dataclass(frozen=True)
@@ -118,24 +119,31 @@ def prove_on_gold(prompts: Iterable[Prompt], verifier: Verifier | None = None) -
     return _wait_for(_prove(list(prompts), verifier))
 
 
+async def gold_fault(verifier: Verifier, prompt: Prompt) -> GoldFault | None:
+    """What a verifier gets wrong of a prompt's own answer as an attempt, a near-miss, and no answer; None of nothing.
+
+    None also where there is nothing to try: no reference answer, or one that is no attempt (tests, a rubric).
+
+    Raises:
+        TeachableError: the verifier refuses this kind of row.
+    """
+    if prompt.answer is None or not getattr(verifier, "answer_is_gold", True):
+        return None
+    wrong, name = near_miss(prompt.answer)
+    for tried, text, right in (
+        (OWN_ANSWER, f"Answer: {prompt.answer}", True),
+        (f"a near-miss ({name})", f"Answer: {wrong}", False),
+        ("no answer", "Answer:", False),
+    ):
+        verdict = await verdict_of(verifier, text, prompt)
+        if verdict.correct is not right:
+            return GoldFault(prompt.id, tried, verdict.reason)
+    return None
+
+
 async def _prove(prompts: list[Prompt], verifier: Verifier | None) -> list[GoldFault]:
-    faults: list[GoldFault] = []
-    for prompt in prompts:
-        chosen = verifier or get(prompt.verifier)
-        if prompt.answer is None or not getattr(chosen, "answer_is_gold", True):
-            continue
-        wrong, name = near_miss(prompt.answer)
-        trials = [
-            ("its own answer", f"Answer: {prompt.answer}", True),
-            (f"a near-miss ({name})", f"Answer: {wrong}", False),
-            ("no answer", "Answer:", False),
-        ]
-        for tried, text, right in trials:
-            verdict = await verdict_of(chosen, text, prompt)
-            if verdict.correct is not right:
-                faults.append(GoldFault(prompt.id, tried, verdict.reason))
-                break
-    return faults
+    found = [await gold_fault(verifier or get(prompt.verifier), prompt) for prompt in prompts]
+    return [fault for fault in found if fault is not None]
 
 
 def _wait_for(work: Coroutine[Any, Any, _Result]) -> _Result:
