@@ -1,0 +1,1 @@
+"""What proves an output, or speaks against it: shared by gates and workflows."""

@@ -1,0 +1,1 @@
+"""Organic material: documents of the user's own, cut into passages and pieces of code."""

@@ -1,0 +1,1 @@
+"""Organic and synthetic texts in one set, and how diverse each is."""

@@ -1,0 +1,1 @@
+"""From an engine's reply to a typed value."""
