@@ -21,6 +21,7 @@ from teachable.probe.config import ProbeConfig
 from teachable.recipe.config import EMBEDDED
 from teachable.recipe.spec import Forecast, ForecastInput
 from teachable.select.config import SelectConfig
+from teachable.synthesize.config import DocumentsConfig
 from teachable.tasks.config import BUILT_IN, NO_SOURCE, TasksConfig, task_paths
 from teachable.train.config import DpoConfig, PretrainConfig
 
@@ -31,6 +32,7 @@ BYTES_PER_TOKEN = 4  # a sampled token in the ledger and in the attempts: id, lo
 BENCHMARK_QUESTIONS = 1000  # of a benchmark that nobody has counted
 USUAL_SAMPLES = 16  # attempts at a prompt that adaptive probing takes on average, on a pool of all zones
 PROMPT_TOKENS = 150  # tokens of a prompt, before any has been counted
+BYTES_PER_WORD = 6
 FRAC_OF_LONGEST = 0.2  # answers rarely use up `max_tokens`
 BYTES_PER_PARAMETER = 4  # float32 weights
 FRAC_IN_RANGE = 0.4  # of a pool of all zones: prompts whose success probability the search takes, before any is known
@@ -74,6 +76,26 @@ def _lines(path: Path) -> int | None:
         return None
     with path.open("rb") as handle:
         return sum(bool(line.strip()) for line in handle)
+
+
+def documents(given: ForecastInput) -> Forecast:
+    """Passages, guessed from the size of what is read, since nothing is opened for a plan."""
+    config = _config(given, DocumentsConfig)
+    sizes = [path.stat().st_size for path in files_below(config.source)] if config.source is not None else []
+    n_bytes = sum(sizes)
+    n = sum(-(-size // (config.max_words * BYTES_PER_WORD)) for size in sizes)
+    n = min(n, config.limit or n)
+    return Forecast(
+        prompts=n, disk_bytes=n_bytes, seconds=1 + n_bytes / 20e6, produces={"n_documents": n, "n_chars": n_bytes}
+    )
+
+
+def files_below(path: Path) -> list[Path]:
+    """The file, or the files of a folder, hidden ones left out."""
+    if not path.is_dir():
+        return [path]
+    found = (one for one in path.rglob("*") if one.is_file())
+    return sorted(one for one in found if not any(part.startswith(".") for part in one.relative_to(path).parts))
 
 
 def pretrain(given: ForecastInput) -> Forecast:

@@ -22,6 +22,7 @@ from teachable.recipe.judged_pairs import NAME, STATS, Judging, judge_into, note
 from teachable.recipe.run import Watcher
 from teachable.recipe.sampling import Place
 from teachable.recipe.spec import Forecast, SpendingLimits
+from teachable.recipe.spending import entry_of
 from teachable.store.digest import digest, file_digest
 from teachable.store.files import read_json
 from teachable.store.manifest import RunFolder, StageEntry
@@ -94,7 +95,7 @@ def judge_file(
             on_interrupt=lambda n_in_flight: watcher.interrupted(NAME, n_in_flight),
             say=lambda sentence: watcher.said(NAME, sentence),
         )
-        entry = _entry(key, made, stats)
+        entry = entry_of(NAME, key, VERSION, made, stats, n=stats["n_prompts"], note=note_of(stats))
         if not stats["failed_requests"]:  # what failed is asked again by the same command
             run.complete(NAME, entry, outside=(PREFERENCES, RESPONSES, COMPARISONS, STATS))
         watcher.finished(NAME, entry)
@@ -143,19 +144,3 @@ def _ingredients(
         "engines": [engine.identity() for engine in engines],
         "files": {str(path): content_identity(path, cache) for engine in engines for path in engine.paths()},
     }
-
-
-def _entry(key: str, made: Mapping[str, Any], stats: Mapping[str, Any]) -> StageEntry:
-    return StageEntry(
-        kind=NAME,
-        key=key,
-        version=VERSION,
-        seconds=stats["seconds"],
-        prompts=stats["n_prompts"],
-        completions=stats["completions"],
-        tokens_in=stats["prompt_tokens"],
-        tokens_out=stats["tokens"],
-        cost_usd=stats["cost_usd"],
-        note=note_of(stats),
-        ingredients=made,
-    )

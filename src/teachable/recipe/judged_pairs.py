@@ -7,11 +7,10 @@ pays for nothing twice.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from teachable.engines.limits import Limits
 from teachable.errors import TeachableError
 from teachable.prefer import JudgePairsConfig, Response, judge_pairs
 from teachable.prefer.tables import pair_stats, write_tables
-from teachable.recipe.sampling import Place, asking, finish, paced
-from teachable.records import Engine, OnProgress, Progress, Prompt
+from teachable.recipe.sampling import Opened, Place, finish
+from teachable.recipe.spending import spending, telling
+from teachable.records import OnProgress, Prompt
 from teachable.store.files import write_json
 
 NAME = "judge_pairs"
@@ -104,25 +104,10 @@ def judge_into(
     begun = time.perf_counter()
     limits = Limits(work.place.max_cost_usd, work.place.max_tokens)
     with ExitStack() as stack:
-        made: dict[str, tuple[Ledgered, Engine]] = {}
-
-        def engine(settings: EngineConfig) -> tuple[Ledgered, Engine]:
-            name = json.dumps(settings.identity(), sort_keys=True)
-            if name not in made:
-                one = stack.enter_context(asking(work.place, work.own_model, engine=settings, limits=limits))
-                made[name] = one, paced(one, settings)
-            return made[name]
-
-        answering = [engine(settings) for settings in work.answering]
-        judge = engine(work.judge)
-        engines = [one for one, _ in made.values()]
-
-        def told(progress: Progress) -> None:
-            dollars = sum(one.spent.cost_usd for one in engines)
-            tokens = sum(one.spent.tokens_out for one in engines)
-            note = f"{progress.note}, ${dollars:,.2f}" if dollars else progress.note
-            on_progress(replace(progress, tokens=tokens, note=note))
-
+        opened = Opened(stack, work.place, work.own_model, limits)
+        answering = [opened.engine(settings) for settings in work.answering]
+        judge = opened.engine(work.judge)
+        engines = opened.all
         found = finish(
             lambda: judge_pairs(
                 work.prompts,
@@ -131,7 +116,7 @@ def judge_into(
                 config=work.config,
                 given=work.given,
                 seed=work.seed,
-                on_progress=told,
+                on_progress=telling(on_progress, engines),
             ),
             *engines,
             limits=limits,
@@ -150,30 +135,12 @@ def judge_into(
 
 
 def _spending(answering: Sequence[Ledgered], judge: Ledgered, engines: Sequence[Ledgered]) -> dict[str, Any]:
-    """What all of it cost, in all and by engine."""
-    spent: list[dict[str, Any]] = []
-    for one in engines:
-        roles = [*(["answers"] if one in answering else []), *(["judges"] if one is judge else [])]
-        spent.append(
-            {
-                "engine": one.name,
-                "roles": roles,
-                "completions": one.spent.completions,
-                "prompt_tokens": one.spent.tokens_in,
-                "tokens": one.spent.tokens_out,
-                "cost_usd": round(one.spent.cost_usd, 6),
-                "failed_requests": one.spent.failed,
-            }
-        )
-    totals = {name: sum(one[name] for one in spent) for name in ("completions", "prompt_tokens", "tokens")}
-    return {
-        **totals,
-        "cost_usd": round(sum(one.spent.cost_usd for one in engines), 6),
-        "failed_requests": sum(one.spent.failed for one in engines),
-        "tokens_spent": sum(one.spent.tokens_out - one.spent.reused_tokens_out for one in engines),
-        "judge": judge.name,
-        "spending": spent,
-    }
+    """What all of it cost, and who judged."""
+
+    def roles(one: Ledgered) -> list[str]:
+        return [*(["answers"] if one in answering else []), *(["judges"] if one is judge else [])]
+
+    return {**spending([(one, roles(one)) for one in engines]), "judge": judge.name}
 
 
 def _sentences(stats: Mapping[str, Any]) -> list[str]:

@@ -60,9 +60,12 @@ def ingredients(
 
 def _engines(config: BaseModel) -> list[EngineConfig]:
     """The engines that a stage's config names beside the recipe's, alone in a field or several in one."""
-    values = [getattr(config, name) for name in type(config).model_fields]
-    each = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
-    return [one for one in each if isinstance(one, EngineConfig)]
+    found: list[EngineConfig] = []
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        each = value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
+        found += [one for one in each if isinstance(one, EngineConfig)]
+    return found
 
 
 def _values(config: BaseModel) -> dict[str, Any]:
@@ -74,6 +77,8 @@ def _values(config: BaseModel) -> dict[str, Any]:
             values[name] = value.identity()
         elif isinstance(value, tuple) and any(isinstance(one, EngineConfig) for one in value):
             values[name] = [one.identity() for one in value]
+        elif isinstance(value, dict) and any(isinstance(one, EngineConfig) for one in value.values()):
+            values[name] = {role: one.identity() for role, one in value.items()}
     return values
 
 

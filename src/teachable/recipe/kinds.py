@@ -14,10 +14,12 @@ from teachable.explore.config import ExploreConfig
 from teachable.pivot.config import PivotConfig
 from teachable.prefer.config import JudgePairsConfig
 from teachable.probe.config import ProbeConfig
-from teachable.recipe import costs, training_costs
+from teachable.recipe import costs, synthesis_costs, training_costs
 from teachable.recipe.spec import Kinds, StageSpec
 from teachable.report.config import ReportConfig
 from teachable.select.config import SelectConfig
+from teachable.synthesize.config import DocumentsConfig, SynthesizeConfig
+from teachable.synthesize.mixing.balance_config import BalanceConfig
 from teachable.tasks.config import BUILT_IN, NO_SOURCE, TasksConfig
 from teachable.train.config import DpoConfig, PreferencesConfig, PretrainConfig, SftConfig
 from teachable.train.tune_config import AblateConfig, AddConfig, ScaleConfig, TuneConfig
@@ -49,6 +51,27 @@ _SPECS = (
         path_fields=("source",),
         no_paths=(BUILT_IN, NO_SOURCE),
         task_fields=("benchmarks",),
+    ),
+    StageSpec("documents", 1, DocumentsConfig, forecast=costs.documents, path_fields=("source",)),
+    StageSpec(
+        "synthesize",
+        1,
+        SynthesizeConfig,
+        optional={"seeds": "documents", "heldout": "tasks", "base": "pretrain"},
+        forecast=synthesis_costs.synthesize,
+        path_fields=("templates", "file"),
+        uses_engine=True,
+        tokens_per_s=10_000,
+        open_roles=True,
+    ),
+    StageSpec(
+        "balance",
+        1,
+        BalanceConfig,
+        needs={"organic": "tasks"},
+        forecast=synthesis_costs.balance,
+        path_fields=("tokenizer", "embedding"),
+        open_roles=True,
     ),
     StageSpec("pretrain", 1, PretrainConfig, forecast=costs.pretrain, uses_base=True, tokens_per_s=20_000),
     StageSpec(

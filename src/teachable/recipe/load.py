@@ -178,7 +178,7 @@ def _needs(name: str, given: object, source: Source, spec: StageSpec, engine: En
     if not isinstance(given, dict):
         raise TeachableError("this is a mapping of roles to stages", where=source.where(*field))
     for role, stage in given.items():
-        if role not in spec.roles:
+        if role not in spec.roles and not spec.open_roles:
             raise TeachableError(
                 f"a {spec.kind} stage has no role {role!r}{nearest(str(role), spec.roles)}",
                 where=source.where(*field, str(role)),
@@ -227,6 +227,8 @@ def _anchored(config: BaseModel, spec: StageSpec, source: Source, stage: str, fo
             changed[field] = _placed(value, source, folder, at)
         elif isinstance(value, tuple) and any(isinstance(one, EngineConfig) for one in value):
             changed[field] = tuple(_placed(one, source, folder, (*at, str(i))) for i, one in enumerate(value))
+        elif isinstance(value, dict) and any(isinstance(one, EngineConfig) for one in value.values()):
+            changed[field] = {role: _placed(one, source, folder, (*at, role)) for role, one in value.items()}
     return config.model_copy(update=changed) if changed else config
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -86,6 +87,32 @@ def asking(
     prices = settings.usd_per_million_in, settings.usd_per_million_out
     with Ledger(place.ledger) as ledger:
         yield Ledgered(made, ledger, stage=place.stage, prices=prices, limits=limits or place.limits())
+
+
+class Opened:
+    """Engines of a stage that share a gate, each opened once, by what it is, whoever names it.
+
+    Args:
+        stack: closes them.
+        model: of a transformers engine whose settings name none.
+    """
+
+    def __init__(self, stack: ExitStack, place: Place, model: str, limits: Limits) -> None:
+        self._stack, self._place, self._model, self._limits = stack, place, model, limits
+        self._made: dict[str, tuple[Ledgered, Engine]] = {}
+
+    def engine(self, settings: EngineConfig) -> tuple[Ledgered, Engine]:
+        """The engine with the ledger before it, and the same, paced where it is a server: that one is asked."""
+        name = json.dumps(settings.identity(), sort_keys=True)
+        if name not in self._made:
+            one = self._stack.enter_context(asking(self._place, self._model, engine=settings, limits=self._limits))
+            self._made[name] = one, paced(one, settings)
+        return self._made[name]
+
+    @property
+    def all(self) -> list[Ledgered]:
+        """Every engine, in the order in which they were first named."""
+        return [one for one, _ in self._made.values()]
 
 
 def finish(

@@ -197,6 +197,7 @@ class StageSpec:
             whose duration does not grow with tokens.
         optional: role -> the stage that fills it where the recipe has that stage; else the role is empty, unless the
             recipe names a stage for it.
+        open_roles: a recipe may give it further inputs, under roles that it names itself.
     """
 
     kind: str
@@ -213,6 +214,7 @@ class StageSpec:
     outside: tuple[str, ...] = ()
     tokens_per_s: float = 0.0
     optional: Mapping[str, str] = field(default_factory=dict)
+    open_roles: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:

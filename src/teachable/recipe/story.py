@@ -12,6 +12,7 @@ from typing import Any
 
 from teachable.errors import TeachableError
 from teachable.recipe.load import nearest
+from teachable.recipe.made_story import folders_made, made_story, made_text
 from teachable.store.files import read_rows
 from teachable.store.manifest import RunFolder
 
@@ -29,10 +30,10 @@ _SHARES = ("beyond", "teachable", "mastered")
 
 
 def story(run: Path, prompt: str) -> dict[str, Any]:
-    """All that a run knows of one prompt.
+    """All that a run knows of one prompt; of a synthetic one, or of a seed, what `made_story` tells.
 
     Args:
-        run: the run folder.
+        run: the run folder, or one of `teachable synthesize`.
         prompt: the prompt's id, or the beginning of it.
 
     Raises:
@@ -45,6 +46,11 @@ def story(run: Path, prompt: str) -> dict[str, Any]:
             "there is no run with finished stages in this folder", where=str(run), mend="Name a run folder"
         )
     places = {entry.kind: folder.stage_dir(name) for name, entry in entries.items()}
+    known = [row["id"] for side in ("prompts", "heldout") for row in _rows(places, side)]
+    if not any(one.startswith(prompt) for one in known):
+        made = made_story(folders_made(Path(run), entries), prompt)
+        if made is not None:
+            return made
     if "tasks" not in places:
         raise TeachableError("this run has no prompts: its tasks stage has not finished", where=str(run))
     sides = {side: _rows(places, side) for side in ("prompts", "heldout")}
@@ -96,6 +102,8 @@ def _resolve(prefix: str, ids: Sequence[str]) -> str:
 
 def story_text(told: Mapping[str, Any]) -> str:
     """The story for people."""
+    if "made" in told:
+        return made_text(told)
     row = told["prompt"]
     lines = [f"{told['id']}  {row['domain']}, level {row['level']}, {told['side']}", "", "question"]
     lines += [f"  {message['role']}: {_indented(message['content'])}" for message in row["messages"]]

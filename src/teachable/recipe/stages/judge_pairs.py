@@ -8,6 +8,7 @@ from teachable.prefer import JudgePairsConfig
 from teachable.recipe.judged_pairs import Judging, judge_into, note_of
 from teachable.recipe.sampling import place_of
 from teachable.recipe.spec import StageContext, StageOutcome
+from teachable.recipe.spending import outcome_of
 from teachable.records import Prompt
 from teachable.store.files import read_json, read_records
 from teachable.train.config import SMALL_PARAMS
@@ -22,12 +23,4 @@ def run(ctx: StageContext) -> StageOutcome:
     place = place_of(ctx, int(base.get("n_params", SMALL_PARAMS)))
     work = Judging(prompts, ctx.config_as(JudgePairsConfig), place, ctx.seed, own_model)
     stats = judge_into(ctx.folder, work, on_progress=ctx.on_progress, on_interrupt=ctx.on_interrupt, say=ctx.say)
-    return StageOutcome(
-        note=note_of(stats),
-        prompts=stats["n_prompts"],
-        completions=stats["completions"],
-        tokens_in=stats["prompt_tokens"],
-        tokens_out=stats["tokens"],
-        tokens_spent=stats["tokens_spent"],
-        cost_usd=stats["cost_usd"],
-    )
+    return outcome_of(stats, n=stats["n_prompts"], note=note_of(stats))
