@@ -7,26 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from teachable.cli.ending import ending
 from teachable.cli.options import ENGINE, Json, Map, MaxCost, MaxTokens
-from teachable.cli.placing import placed
+from teachable.cli.placing import engine_at, validated
 from teachable.cli.rubric import read_rubric
 from teachable.errors import TeachableError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from teachable.engines.config import EngineConfig
     from teachable.prefer.config import JudgePairsConfig
     from teachable.recipe.judged_file import JudgedFile
 
-M = TypeVar("M", bound="BaseModel")
 
 _SETTABLE = "judge_pairs.FIELD, judge.FIELD, engine.FIELD of every --engine, engine1.FIELD of the first"
+_MEND = f"What may be set: {_SETTABLE}"
 MAX_NAME_CHARS = 60
 
 
@@ -126,40 +123,19 @@ def settings(
     for taken in {"engines", "judge", "own"} & values.keys():
         raise TeachableError(f"{taken!r} is no setting of this command", where="--set", mend="Use --engine and --judge")
     every = _mapping(document["engine"], "engine")
-    answering = [_placed({**every, **_mapping(document[name], name)}, "--engine") for name in names]
-    values |= {"own": False, "engines": answering, "judge": _placed(_mapping(document["judge"], "judge"), "--judge")}
-    return _validated(JudgePairsConfig, values, "--set" if sets else "judge-pairs")
+    answering = [engine_at({**every, **_mapping(document[name], name)}, "--engine", _MEND) for name in names]
+    values |= {
+        "own": False,
+        "engines": answering,
+        "judge": engine_at(_mapping(document["judge"], "judge"), "--judge", _MEND),
+    }
+    return validated(JudgePairsConfig, values, "--set" if sets else "judge-pairs", _MEND)
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
     raise TeachableError(f"{name} is no field but holds fields", where="--set", mend=f"There are {_SETTABLE}")
-
-
-def _placed(values: Mapping[str, Any], where: str) -> EngineConfig:
-    """An engine with the path of its model or table made absolute.
-
-    Raises:
-        TeachableError: it is no engine, or names no model.
-    """
-    from teachable.engines.config import EngineConfig
-
-    return _validated(EngineConfig, placed(values, where), where)
-
-
-def _validated(kind: type[M], values: Mapping[str, Any], where: str) -> M:
-    """The values as a model of that kind; the first mistake is a sentence."""
-    from pydantic import ValidationError
-
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        what = f"{field}: {message}" if field else message
-        raise TeachableError(what, where=where, mend=f"What may be set: {_SETTABLE}") from error
 
 
 # ---- for people ----

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from teachable.cli.ablating import ablate
+from teachable.cli.balancing import balance
 from teachable.cli.comparing import compare
 from teachable.cli.dpo import dpo
 from teachable.cli.ending import ending
@@ -30,11 +31,13 @@ from teachable.cli.options import (
     NeededOut,
     Out,
     Prompts,
+    RecipeEngine,
     RecipeFile,
     Seed,
     Sets,
 )
 from teachable.cli.pivoting import pivot
+from teachable.cli.synthesizing import synthesize
 from teachable.cli.tuning import tune
 from teachable.cli.verification import verify
 
@@ -94,6 +97,7 @@ def run(
     start: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="redo this stage and what rests on it")
     ] = None,
+    engine: RecipeEngine = None,
     max_cost: MaxCost = None,
     max_tokens: MaxTokens = None,
     as_json: Json = False,
@@ -104,16 +108,18 @@ def run(
         from teachable.recipe.spec import SpendingLimits
 
         limits = SpendingLimits(max_cost, max_tokens)
-        run_file(recipe, out, sets or [], until=until, start=start, as_json=as_json, limits=limits)
+        run_file(recipe, out, sets or [], until=until, start=start, as_json=as_json, limits=limits, engine=engine)
 
 
 @app.command()
-def plan(recipe: RecipeFile, out: Out = None, sets: Sets = None, as_json: Json = False) -> None:
+def plan(
+    recipe: RecipeFile, out: Out = None, sets: Sets = None, engine: RecipeEngine = None, as_json: Json = False
+) -> None:
     """Say which stages would run, why, and what they would cost; run nothing."""
     with ending():
         from teachable.cli.work import plan_file
 
-        plan_file(recipe, out, sets or [], as_json=as_json)
+        plan_file(recipe, out, sets or [], as_json=as_json, engine=engine)
 
 
 @app.command()
@@ -194,6 +200,8 @@ def select(
         )  # fmt: skip
 
 
+app.command()(synthesize)
+app.command()(balance)
 app.command()(pivot)
 app.command("judge-pairs")(judge_pairs)
 
@@ -249,7 +257,7 @@ def explain(
     prompt: Annotated[str, typer.Argument(metavar="ID", help="a prompt's id, or the beginning of it")],
     as_json: Json = False,
 ) -> None:
-    """Tell one prompt's story: question, attempts, estimate, decision, scores."""
+    """Tell one prompt's story: question, attempts, estimate, decision, scores; or how it was made."""
     with ending():
         from teachable.cli.show import print_json
         from teachable.recipe.story import story, story_text

@@ -34,4 +34,10 @@ Map = Annotated[
 ]
 ENGINE = "transformers:MODEL, openai:MODEL@URL, or scripted:TABLE.json"
 Prompts = Annotated[Path | None, typer.Argument(metavar="PROMPTS", help="your own prompts, JSONL or Parquet")]
+RecipeEngine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="ENGINE", help=f"in the place of the recipe's: {ENGINE}, or openai as it names it"
+    ),
+]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe file; `teachable init` writes one")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from teachable.cli.ending import ending
-from teachable.cli.placing import placed
+from teachable.cli.placing import engine_at
 from teachable.cli.rubric import read_rubric
 from teachable.errors import TeachableError
 
@@ -137,10 +137,7 @@ def _engine(text: str | None, sets: list[str]) -> EngineConfig | None:
     Raises:
         TeachableError: it is no engine, has no model, or a setting is none of an engine.
     """
-    from pydantic import ValidationError
-
     from teachable.cli.work import engine_settings
-    from teachable.engines.config import EngineConfig
     from teachable.recipe.source import Source, overridden
 
     mend = "Write --set engine.FIELD=VALUE, such as engine.api_key_env=MY_KEY"
@@ -152,14 +149,7 @@ def _engine(text: str | None, sets: list[str]) -> EngineConfig | None:
     settings = document.pop("engine")
     if document or not isinstance(settings, dict):
         raise TeachableError("verify has no other settings than the engine's", where="--set", mend=mend)
-    values = placed(settings, "--engine")
-    try:
-        return EngineConfig.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        what = f"{field}: {fault['msg']}" if field else fault["msg"].removeprefix("Value error, ")
-        raise TeachableError(what, where="--set" if sets else "--engine", mend=mend) from error
+    return engine_at(settings, "--set" if sets else "--engine", mend)
 
 
 def _notes(context: typer.Context, stats: Mapping[str, Any], *, calibrate: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,10 @@ def run_file(
     as_json: bool = False,
     layers: Sequence[Path] = (),
     limits: SpendingLimits | None = None,
+    engine: str | None = None,
 ) -> None:
-    """Run a recipe file and say what came of it."""
-    recipe = load_recipe(recipe_path, sets, kinds=wiring.kinds(), layers=layers)
+    """Run a recipe file, with an engine of its own if one is named, and say what came of it."""
+    recipe = load_recipe(recipe_path, _with_engine(recipe_path, engine, sets), kinds=wiring.kinds(), layers=layers)
     carry_out(recipe, folder_of(recipe, out), until=until, start=start, as_json=as_json, limits=limits)
 
 
@@ -138,9 +140,21 @@ def _summary_document(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def plan_file(recipe_path: Path, out: Path | None, sets: Sequence[str], *, as_json: bool) -> None:
+def _with_engine(recipe_path: Path, engine: str | None, sets: Sequence[str]) -> list[str]:
+    """The overrides, those that an --engine stands for before the others."""
+    if engine is None:
+        return list(sets)
+    if engine == "openai":  # another server for what the recipe names
+        return ["engine.kind=openai", *sets]
+    settings = engine_settings(engine, "--engine", read_source(recipe_path).document.get("engine"))
+    return [*(f"engine.{field}={json.dumps(value)}" for field, value in settings.items()), *sets]
+
+
+def plan_file(
+    recipe_path: Path, out: Path | None, sets: Sequence[str], *, as_json: bool, engine: str | None = None
+) -> None:
     """Say what a run of a recipe file would do and cost."""
-    recipe = load_recipe(recipe_path, sets, kinds=wiring.kinds())
+    recipe = load_recipe(recipe_path, _with_engine(recipe_path, engine, sets), kinds=wiring.kinds())
     plan = make_plan(recipe, folder_of(recipe, out), wiring.kinds())
     if as_json:
         print_json(plan.document())
