@@ -171,8 +171,8 @@ def forecast_text(forecast: Forecast) -> str:
 
 def _expected(work: Synthesis, engine: EngineConfig) -> Forecast:
     """What it will cost."""
-    workflow = work.workflow()
-    n = len(work.chosen())
+    workflow = work.workflow
+    n = len(work.chosen)
     if work.config.rules:
         return Forecast(prompts=n)
     options = options_of(workflow, work.config.options)

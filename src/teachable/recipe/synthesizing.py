@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,20 @@ class Synthesis:
     left_out: Mapping[str, int] = field(default_factory=dict)
     may_be_empty: bool = False
 
+    @cached_property
+    def named(self) -> Workflow:
+        """The workflow that the settings name, found once: an own file is run for it."""
+        return workflow_of(self.config)
+
+    @property
     def workflow(self) -> Workflow:
         """The workflow, by rule where the settings say so."""
-        found = workflow_of(self.config)
-        return found.with_rules() if self.config.rules else found
+        return self.named.with_rules() if self.config.rules else self.named
 
+    @cached_property
     def chosen(self) -> list[Seed]:
         """The seeds that are worked on: of those that were given, or that the rules write, no more than the limit."""
-        workflow = workflow_of(self.config)
+        workflow = self.named
         options = options_of(workflow, self.config.options)
         if self.config.rules and workflow.rules is not None:
             return list(workflow.rules.seeds(options, self.seed))[: self.config.limit]
@@ -92,7 +99,7 @@ class Synthesis:
             TeachableError: it has no rules, an option or a role is wrong, an engine names no model, there is no seed
                 that it takes, or no sandbox where one is needed.
         """
-        workflow = self.workflow()
+        workflow = self.workflow
         options_of(workflow, self.config.options)
         roles_of(workflow, list(self.config.engines))
         for engine in self.engines.values():
@@ -139,7 +146,7 @@ def synthesize_into(
     begun = time.perf_counter()
     config = work.config
     as_text = text_of(config.chat, work.base)
-    seeds = work.chosen()
+    seeds = work.chosen
     limits = Limits(work.place.max_cost_usd, work.place.max_tokens)
     gates = Gates(config.gates, heldout=work.heldout, against=work.against)
     with ExitStack() as stack:

@@ -105,6 +105,12 @@ class Item:
     traces: tuple[Trace, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def prompt(self) -> Prompt:
+        """The seed's prompt; for workflows that take prompts alone."""
+        assert self.seed.prompt is not None, f"the seed {self.seed.id} is no prompt"
+        return self.seed.prompt
+
     def __getitem__(self, step: str) -> Any:
         """The output of a step."""
         return self.values[step]

@@ -75,7 +75,7 @@ async def sample(item: Item, ctx: StepContext) -> Votes:
             speaks to a model orders to say.
     """
     options: AnswersOptions = ctx.options
-    prompt = _prompt(item)
+    prompt = item.prompt
     if prompt.verifier not in VERIFIERS:
         raise Drop(NO_VOTE, f"answers under '{prompt.verifier}' can't vote, only {', '.join(VERIFIERS)}", prompt.text)
     votes = await voted(ctx, prompt.messages, options.k, prompt.verifier, role="teacher", choices=_choices(prompt))
@@ -97,7 +97,7 @@ async def decide(item: Item, ctx: StepContext) -> Answered:
         Drop: the samples contradict it, but too few of them to replace it.
     """
     options: AnswersOptions = ctx.options
-    prompt, votes = _prompt(item), item["sample"]
+    prompt, votes = item.prompt, item["sample"]
     response = chosen_response(votes, options.response)
     answer, organic = str(votes.answer), (prompt.answer or "").strip()
     if not organic:
@@ -112,7 +112,7 @@ async def decide(item: Item, ctx: StepContext) -> Answered:
 
 def output(item: Item, options: AnswersOptions) -> Output:
     """The prompt with its answer."""
-    prompt = _prompt(item)
+    prompt = item.prompt
     decided: Answered = item["decide"]
     source: AnswerSource = prompt.answer_source if decided.outcome == "agrees" else "majority"
     meta: dict[str, Any] = {**prompt.meta, "outcome": decided.outcome}
@@ -129,11 +129,6 @@ def output(item: Item, options: AnswersOptions) -> Output:
         meta=meta,
         allowed=(item.seed.text,),
     )
-
-
-def _prompt(item: Item) -> Prompt:
-    assert item.seed.prompt is not None, "the workflow takes prompts alone"
-    return item.seed.prompt
 
 
 def _choices(prompt: Prompt) -> dict[str, str]:

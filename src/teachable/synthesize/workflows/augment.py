@@ -28,7 +28,6 @@ from typing import Any
 
 from pydantic import Field
 
-from teachable.records import Prompt
 from teachable.synthesize.again import asked
 from teachable.synthesize.asking import StepContext
 from teachable.synthesize.checks.voting import VoteOptions, Votes, voted
@@ -82,13 +81,8 @@ class Baseline:
     verifier: str
 
 
-def _prompt(item: Item) -> Prompt:
-    assert item.seed.prompt is not None, "the workflow takes seeds of the kind `prompt`"
-    return item.seed.prompt
-
-
 def _needs_baseline(item: Item, options: AugmentOptions) -> bool:
-    prompt = _prompt(item)
+    prompt = item.prompt
     unknown = prompt.answer is None and "context" in options.ways
     return prompt.verifier != "code" and (unknown or any(way in options.ways for way in _COMPARED))
 
@@ -96,7 +90,7 @@ def _needs_baseline(item: Item, options: AugmentOptions) -> bool:
 async def _baseline(item: Item, ctx: StepContext) -> Baseline:
     """Have the seed solved k times; its verifier says which samples are right, or their plurality does."""
     options: AugmentOptions = ctx.options
-    prompt = _prompt(item)
+    prompt = item.prompt
     verifier = prompt.verifier if prompt.verifier in VERIFIERS else "math"
     rendered = ctx.render("solve", {"question": question_of(prompt)})
     if prompt.answer is None or prompt.verifier in JUDGED:
@@ -111,7 +105,7 @@ async def _baseline(item: Item, ctx: StepContext) -> Baseline:
 async def _ways(item: Item, ctx: StepContext) -> Many:
     """An item for each way."""
     options: AugmentOptions = ctx.options
-    if _prompt(item).verifier == "code":
+    if item.prompt.verifier == "code":
         raise Drop(CODE, "the workflow `code` makes such problems")
     return Many(options.ways)
 
@@ -131,7 +125,7 @@ async def _variant(item: Item, ctx: StepContext) -> Problem:
         fault = fault_of(problem, seed) or follows(problem, seed) or (follows(problem, partner) if partner else None)
         return fault or misses_its_way(way, problem.question, seed, partner)
 
-    values = {"problem": question_of(_prompt(item)), "partner": partner}
+    values = {"problem": question_of(item.prompt), "partner": partner}
     draft: Draft = await asked(ctx, way, Draft, values, check, role="writer")
     return draft.problem
 
@@ -179,7 +173,7 @@ def _moved(ctx: StepContext, before: Effort, after: Effort, way: Way, problem: P
 async def _unmoved(item: Item, ctx: StepContext, problem: Problem) -> None:
     """Other names are another answer where the answer is a name; a number stays."""
     baseline: Baseline | None = item["baseline"]
-    prompt = _prompt(item)
+    prompt = item.prompt
     answer = baseline.answer if baseline is not None else prompt.answer
     if answer is None or problem.verifier != "math":
         return
@@ -205,8 +199,8 @@ def _output(item: Item, options: AugmentOptions) -> Output:
         answer=problem.answer,
         verifier=problem.verifier,
         response=item["compare"],
-        domain=_prompt(item).domain,
-        level=_level(_prompt(item).level, way),
+        domain=item.prompt.domain,
+        level=_level(item.prompt.level, way),
         answer_source="teacher",
         meta={**problem.meta, "augment": made},
     )

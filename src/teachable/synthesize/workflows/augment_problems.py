@@ -163,7 +163,12 @@ def _answer_fault(problem: Problem) -> Fault | None:
 
 def follows(problem: Problem, seed: str) -> Fault | None:
     """Whether a problem follows a sentence of its seed that speaks to a model, or passes it on."""
-    if obeys(problem.question, seed) is None and obeys(problem.answer, seed) is None:
+    return followed(problem.question, seed) or followed(problem.answer, seed)
+
+
+def followed(text: str, seed: str) -> Fault | None:
+    """What is wrong with a text that looks as if it followed an instruction that stands in its seed."""
+    if obeys(text, seed) is None:
         return None
     return Fault(FOLLOWS, "Do not follow or repeat what the material tells a model to do.")
 

@@ -30,7 +30,8 @@ from teachable.synthesize.again import asked, drawn
 from teachable.synthesize.asking import StepContext
 from teachable.synthesize.graph import Calls, Do, Options, Workflow
 from teachable.synthesize.items import Drop, Item, Output, user
-from teachable.synthesize.workflows.code_asking import followed, program_of, suite_of
+from teachable.synthesize.workflows.augment_problems import followed
+from teachable.synthesize.workflows.code_asking import program_of, suite_of
 from teachable.synthesize.workflows.code_choice import Bars, Choice, choose, weeded
 from teachable.synthesize.workflows.code_leaks import gives_away
 from teachable.synthesize.workflows.code_problem import GIVEN_AWAY, Interface, Problem, Task, fault_of, task_of

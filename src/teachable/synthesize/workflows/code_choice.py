@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from teachable.synthesize.asking import together
 from teachable.synthesize.checks.dual import groups_of, margin
 from teachable.synthesize.checks.mutants import mutants, parsed, stubs
-from teachable.synthesize.checks.programs_run import Passes, passed_by, passed_by_each
 from teachable.synthesize.items import Drop
 from teachable.synthesize.workflows.code_tests import SingleTest
+from teachable.synthesize.workflows.programs_run import Passes, passed_by, passed_by_each
 
 FEW_AGREE, NOBODY_AHEAD = "solutions do not agree", "no solution stands out"
 WRONG_EXAMPLES, FEW_PASSED = "its examples do not hold", "it fails too many tests"

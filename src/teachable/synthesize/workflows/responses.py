@@ -83,7 +83,7 @@ async def respond(item: Item, ctx: StepContext) -> tuple[Candidate, ...]:
 
 def _asked(item: Item, ctx: StepContext) -> Rendered:
     """The prompt as it stands, under a system message that says how to answer, if one is wanted."""
-    prompt = _prompt(item)
+    prompt = item.prompt
     if not ctx.options.guide:
         return Rendered(prompt.messages, "", "")
     given = {"think": ctx.options.think, "verifier": prompt.verifier if prompt.answer is not None else ""}
@@ -96,7 +96,7 @@ def _asked(item: Item, ctx: StepContext) -> Rendered:
 
 async def check(item: Item, ctx: StepContext) -> Checked:
     """The responses that the prompt's verifier accepts, or all where it has nothing to go by."""
-    prompt, found = _prompt(item), item["respond"]
+    prompt, found = item.prompt, item["respond"]
     if prompt.answer is None:
         return Checked(found, "judge")
     bench = Bench(ctx, max(1, ctx.options.votes)) if prompt.verifier in PANELS else None
@@ -116,7 +116,7 @@ async def choose(item: Item, ctx: StepContext) -> tuple[Candidate, str]:
     """The best response, and what proves it."""
     options: ResponsesOptions = ctx.options
     checked: Checked = item["check"]
-    prompt, found = _prompt(item), list(checked.candidates)
+    prompt, found = item.prompt, list(checked.candidates)
     proven = prompt.answer is not None
     if proven and (len(found) == 1 or not options.votes):
         return shortest(found), checked.proof
@@ -171,7 +171,7 @@ async def _accepted(
 
 def output(item: Item, options: ResponsesOptions) -> Output:
     """The prompt as it came, with the response that was chosen."""
-    prompt = _prompt(item)
+    prompt = item.prompt
     best, proof = item["choose"]
     return Output(
         messages=prompt.messages,
@@ -186,11 +186,6 @@ def output(item: Item, options: ResponsesOptions) -> Output:
         allowed=(item.seed.text,),
         content_key=str(prompt.meta.get("content_key") or ""),
     )
-
-
-def _prompt(item: Item) -> Prompt:
-    assert item.seed.prompt is not None  # `takes` lets nothing else through
-    return item.seed.prompt
 
 
 def _counted(lost: Counter[str]) -> str:

@@ -11,7 +11,6 @@ from teachable.records import Prompt, content_id
 from teachable.synthesize.again import drawn
 from teachable.synthesize.asking import StepContext, together
 from teachable.synthesize.checks.mutants import MAX_CHARS, parsed
-from teachable.synthesize.checks.programs_run import passed_by
 from teachable.synthesize.items import Drop, Seed, user
 from teachable.synthesize.workflows.code_asking import suite_of
 from teachable.synthesize.workflows.code_choice import Choice, weeded
@@ -23,6 +22,7 @@ from teachable.synthesize.workflows.code_tests import (
     source_of,
     split_program,
 )
+from teachable.synthesize.workflows.programs_run import passed_by
 from teachable.synthesize.workflows.reverse_options import ReverseOptions
 
 PYTHON = frozenset(("python", "py", "python3"))

@@ -82,18 +82,13 @@ class Revised:
     rounds: tuple[Mapping[str, Any], ...]
 
 
-def _prompt(item: Item) -> Prompt:
-    assert item.seed.prompt is not None, "the workflow takes seeds of the kind `prompt`"
-    return item.seed.prompt
-
-
 def _decided(prompt: Prompt) -> bool:
     """Whether the prompt's verifier can decide without a language model."""
     return prompt.answer is not None and prompt.verifier not in JUDGED
 
 
 def _told(item: Item) -> dict[str, Any]:
-    prompt = _prompt(item)
+    prompt = item.prompt
     return {"task": question_of(prompt), "short": _decided(prompt) and prompt.verifier != "code"}
 
 
@@ -141,7 +136,7 @@ async def _looked_at(ctx: StepContext, text: str, tag: str) -> Version:
 
 
 async def _verdict(ctx: StepContext, text: str) -> bool | None:
-    prompt = _prompt(ctx.item)
+    prompt = ctx.item.prompt
     return (await ctx.verify(text, prompt)).correct if _decided(prompt) else None
 
 
@@ -188,7 +183,7 @@ async def _improved(ctx: StepContext, before: Version, tag: str) -> str:
 async def _prove(item: Item, ctx: StepContext) -> str:
     """The proof of the last version."""
     version: Version = item["revise"].version
-    prompt = _prompt(item)
+    prompt = item.prompt
     if (how := obeys(version.text, item.seed.text)) is not None:
         raise Drop(FOLLOWS, how, version.text)
     if _decided(prompt):
@@ -211,7 +206,7 @@ def _judge_rubric(options: ReviseOptions) -> str:
 
 
 def _output(item: Item, options: ReviseOptions) -> Output:
-    prompt, revised = _prompt(item), item["revise"]
+    prompt, revised = item.prompt, item["revise"]
     return Output(
         messages=prompt.messages,
         proof=item["prove"],

@@ -21,13 +21,12 @@ lost, since its numbers are not those of the passage: exercises and tasks are fo
 
 from __future__ import annotations
 
-import asyncio
 from typing import Literal
 
 from pydantic import Field
 
 from teachable.records import Message, content_id
-from teachable.synthesize.asking import StepContext
+from teachable.synthesize.asking import StepContext, together
 from teachable.synthesize.checks.injection import obeys
 from teachable.synthesize.checks.voting import VoteOptions, voted
 from teachable.synthesize.graph import Calls, Do, Workflow
@@ -152,12 +151,7 @@ async def _judged(item: Item, ctx: StepContext) -> float:
     piece: Piece = item["written"]
     values = {"written": piece.text, "form_of_it": piece.form}
     votes = options.votes if ctx.tools.writing.temperature > 0 else 1  # all would be the same
-    try:
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(_vote(ctx, values, number)) for number in range(votes)]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    rulings = [task.result() for task in asked]
+    rulings = await together([_vote(ctx, values, number) for number in range(votes)])
     share = sum(ruling is not None and ruling.passes for ruling in rulings) / votes
     ctx.score("votes", share)
     if share < options.bar:

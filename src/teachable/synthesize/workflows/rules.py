@@ -228,7 +228,7 @@ async def check(item: Item, ctx: StepContext) -> None:
     Raises:
         Drop: it has no answer, its verifier is not to be trusted on it, or it does not pass its search.
     """
-    prompt = _prompt(item)
+    prompt = item.prompt
     if prompt.answer is None:
         raise Drop("no answer of its own", text=prompt.text)
     wrong, name = near_miss(prompt.answer)
@@ -251,7 +251,7 @@ async def solve(item: Item, ctx: StepContext) -> str:
     Raises:
         Drop: the verifier does not accept it.
     """
-    prompt = _prompt(item)
+    prompt = item.prompt
     steps = _steps(prompt)
     if steps is None:
         return ""
@@ -282,14 +282,9 @@ def _fact_of(prompt: Prompt) -> Fact:
     )
 
 
-def _prompt(item: Item) -> Prompt:
-    assert item.seed.prompt is not None, "rules work on the seeds that they make"
-    return item.seed.prompt
-
-
 def output(item: Item, options: Any) -> Sequence[Output]:
     """The question, with its worked response where there is one."""
-    prompt = _prompt(item)
+    prompt = item.prompt
     return [
         Output(
             messages=prompt.messages,

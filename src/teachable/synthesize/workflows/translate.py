@@ -95,7 +95,7 @@ class Way:
 
 async def languages(item: Item, ctx: StepContext) -> Many:
     """The languages that this prompt goes into, each an item of its own."""
-    prompt, options = _prompt(item), ctx.options
+    prompt, options = item.prompt, ctx.options
     text = "\n".join(message["content"] for message in prompt.messages)
     source = options.source or language_of(text) or "en"
     ways = tuple(Way(source, code) for code in options.languages if code != source)
@@ -113,7 +113,7 @@ async def languages(item: Item, ctx: StepContext) -> Many:
 async def translate(item: Item, ctx: StepContext) -> tuple[str, ...]:
     """The messages in the other language."""
     way: Way = item["languages"]
-    return tuple([await _translated(m["content"], way, ctx, place) for place, m in enumerate(_prompt(item).messages)])
+    return tuple([await _translated(m["content"], way, ctx, place) for place, m in enumerate(item.prompt.messages)])
 
 
 async def _translated(original: str, way: Way, ctx: StepContext, place: int) -> str:
@@ -141,7 +141,7 @@ async def back(item: Item, ctx: StepContext) -> float:
     """The least chrF of a message with its translation translated back, in [0, 1]."""
     way: Way = item["languages"]
     scores = []
-    for place, (message, translated) in enumerate(zip(_prompt(item).messages, item["translate"], strict=True)):
+    for place, (message, translated) in enumerate(zip(item.prompt.messages, item["translate"], strict=True)):
         given = {"translated": translated, "language": language_name(way.source)}
         reply = await ctx.ask("back", Translated, given, role="reader", tag=f"{place}")
         original = message["content"]
@@ -156,7 +156,7 @@ async def back(item: Item, ctx: StepContext) -> float:
 
 async def answer(item: Item, ctx: StepContext) -> str | None:
     """The answer in the other language: as it is, or translated and proved by the way back."""
-    prompt, translated = _prompt(item), item["translate"]
+    prompt, translated = item.prompt, item["translate"]
     if prompt.answer is None or prompt.verifier not in _TEXTUAL:
         return prompt.answer
     if prompt.verifier == "choice" and (options := options_of(prompt)):
@@ -186,7 +186,7 @@ async def _answered(ctx: StepContext, question: str, said: str, other: str, code
 
 async def solve(item: Item, ctx: StepContext) -> None:
     """Have solvers answer the translation, where that is asked for and can be counted."""
-    prompt, said, options = _prompt(item), item["answer"], ctx.options
+    prompt, said, options = item.prompt, item["answer"], ctx.options
     if not options.k or said is None or prompt.verifier not in _TEXTUAL:
         return
     messages = _messages(item)
@@ -202,7 +202,7 @@ async def solve(item: Item, ctx: StepContext) -> None:
 
 def output(item: Item, options: TranslateOptions) -> Output:
     """The prompt in the other language."""
-    prompt, said = _prompt(item), item["answer"]
+    prompt, said = item.prompt, item["answer"]
     way: Way = item["languages"]
     meta = {key: value for key, value in prompt.meta.items() if key not in ("choices", "content_key", "synthesis")}
     return Output(
@@ -218,13 +218,8 @@ def output(item: Item, options: TranslateOptions) -> Output:
     )
 
 
-def _prompt(item: Item) -> Prompt:
-    assert item.seed.prompt is not None  # `takes` lets nothing else through
-    return item.seed.prompt
-
-
 def _messages(item: Item) -> tuple[Message, ...]:
-    pairs = zip(_prompt(item).messages, item["translate"], strict=True)
+    pairs = zip(item.prompt.messages, item["translate"], strict=True)
     return tuple(Message(role=message["role"], content=text) for message, text in pairs)
 
 

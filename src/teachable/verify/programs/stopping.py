@@ -1,11 +1,21 @@
-"""A sandbox whose runs can be ended from another thread: whoever gives a verdict up need not wait for its programs."""
+"""A sandbox whose runs can be ended from another thread: whoever gives a verdict up need not wait for its programs.
+
+And the threads that wait for sandboxes, one a core for all who run programs, so that no more run at once than there are
+cores.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from teachable.verify.programs.sandbox import Job, Ran, Running, Sandbox
+
+R = TypeVar("R")
 
 
 class Stoppable:
@@ -55,3 +65,27 @@ class Stoppable:
             self._stopped = True
             for running in self._running:
                 running.kill()
+
+
+async def in_thread(work: Callable[[Stoppable], R]) -> R:
+    """Work that blocks on sandboxes, on a thread of our own; given up, it ends what it runs."""
+    runs = Stoppable()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_pool(), work, runs)
+    except asyncio.CancelledError:
+        runs.stop()
+        raise
+
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+_pools_lock = threading.Lock()
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Threads that only wait for sandboxes, one a core; a forked process gets its own."""
+    with _pools_lock:
+        pid = os.getpid()
+        if pid not in _pools:
+            _pools.clear()
+            _pools[pid] = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="sandboxes")
+        return _pools[pid]

@@ -12,10 +12,6 @@ program; a class that calls all its own objects equal; an argument that the prog
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,7 +20,7 @@ from teachable.verify.programs.cases import ENDINGS, Case, cases_in, command_of,
 from teachable.verify.programs.program import program_in
 from teachable.verify.programs.rewriting import Tests, prepared
 from teachable.verify.programs.sandbox import Bounds, Sandbox, find_sandbox
-from teachable.verify.programs.stopping import Stoppable
+from teachable.verify.programs.stopping import Stoppable, in_thread
 from teachable.verify.programs.suites import Outcome, run_suite
 
 NO_PROGRAM = "no program found"
@@ -68,12 +64,7 @@ class Code:
         Raises:
             TeachableError: no sandbox can be had; the message says how to get one.
         """
-        runs = Stoppable()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(_pool(), self._verdict, attempt, prompt, runs)
-        except asyncio.CancelledError:
-            runs.stop()
-            raise
+        return await in_thread(lambda runs: self._verdict(attempt, prompt, runs))
 
     def verdict(self, attempt: str, prompt: Prompt) -> Verdict:
         """The same, blocking; from any thread.
@@ -180,17 +171,3 @@ def _not_started(done: Outcome) -> str:
         return "the program exits before the tests"
     ending = ENDINGS.get(done.ended, "") if done.ended != "killed" else ""
     return f"the program ends before the tests{': ' + ending if ending else ''}"
-
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-_pools_lock = threading.Lock()
-
-
-def _pool() -> ThreadPoolExecutor:
-    """Threads that only wait for sandboxes, one a core; a forked process gets its own."""
-    with _pools_lock:
-        pid = os.getpid()
-        if pid not in _pools:
-            _pools.clear()
-            _pools[pid] = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="verify-code")
-        return _pools[pid]

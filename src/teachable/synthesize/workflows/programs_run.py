@@ -18,20 +18,16 @@ trusted to say what they found; `code_tests` lets none through that could say so
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from teachable.synthesize.workflows.code_tests import SingleTest, as_function
 from teachable.verify.programs.inside.record import MAX_MESSAGES
 from teachable.verify.programs.rewriting import prepared
 from teachable.verify.programs.sandbox import Bounds, find_sandbox
-from teachable.verify.programs.stopping import Stoppable
+from teachable.verify.programs.stopping import Stoppable, in_thread
 from teachable.verify.programs.suites import run_suite
 
 MAX_RESTARTS = 2
@@ -41,7 +37,6 @@ CALL_S, VARIANT_CALL_S = 1.0, 0.2
 TEST_S = 2.0
 BOUNDS = Bounds(cpu_s=6.0, wall_s=30.0, memory_mib=384)
 
-R = TypeVar("R")
 
 _UNTRIED = "not tried any further"
 _LOADED = """
@@ -164,16 +159,6 @@ async def passed_by_each(
     return await in_thread(lambda runs: _tried(runs, programs, tests, names, bounds, VARIANT_CALL_S, 1))
 
 
-async def in_thread(work: Callable[[Stoppable], R]) -> R:
-    """Work that blocks on sandboxes, on a thread of our own; given up, it ends what it runs."""
-    runs = Stoppable()
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_pool(), work, runs)
-    except asyncio.CancelledError:
-        runs.stop()
-        raise
-
-
 def _tried(
     runs: Stoppable,
     programs: Sequence[str],
@@ -230,17 +215,3 @@ def _suite(tests: Sequence[SingleTest], names: Sequence[str], n_variants: int, f
     reports = [f"assert False, _said[{i * LETTERS}:{(i + 1) * LETTERS}]" for i in range(n_messages)]
     trying = f"_said = _all([{listed}], [{variants}], {first})"
     return "\n".join([f"TEST_S = {TEST_S}", _TRYING, *cases, trying, *reports]) + "\n"
-
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-_pools_lock = threading.Lock()
-
-
-def _pool() -> ThreadPoolExecutor:
-    """Threads that only wait for sandboxes, one a core; a forked process gets its own."""
-    with _pools_lock:
-        pid = os.getpid()
-        if pid not in _pools:
-            _pools.clear()
-            _pools[pid] = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="synthesize-programs")
-        return _pools[pid]

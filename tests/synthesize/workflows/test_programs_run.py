@@ -8,10 +8,10 @@ import time
 import pytest
 from tests.verify.programs.running import needs_sandbox
 
-from teachable.synthesize.checks import programs_run
 from teachable.synthesize.checks.mutants import mutants, stubs
-from teachable.synthesize.checks.programs_run import Passes, passed_by, passed_by_each
+from teachable.synthesize.workflows import programs_run
 from teachable.synthesize.workflows.code_tests import SingleTest, single_tests
+from teachable.synthesize.workflows.programs_run import Passes, passed_by, passed_by_each
 
 pytestmark = needs_sandbox
 
